@@ -7,9 +7,11 @@ runs it and remembers what was heard, which ``advice.py`` counts.
 from __future__ import annotations
 
 import builtins
+import html
 import io
 import os
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -124,6 +126,36 @@ def jsonl(folder: Path, rows: list[Any], name: str = "a.jsonl") -> str:
 
     (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return str(folder / name)
+
+
+def follow_page(run: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Do what the page of a run says of its use, but serve; return the lines for a shell.
+
+    Args:
+        run: The run folder.
+        folder: Where what is exported goes, and what ``FILE.csv`` stands for is.
+        capsys: What takes the answers.
+    """
+    from headstart.cli import main
+
+    page = html.unescape((run / "report.html").read_text(encoding="utf-8"))
+    lines = re.findall(r"<code>(headstart \w+ RUN\b.*?)</code>", page)
+    (program,) = re.findall(r"<code>(import headstart.*?)</code>", page, re.DOTALL)
+    places = {"RUN": str(run), "FILE.csv": str(folder / "FILE.csv")}
+    places |= {name: str(folder / name) for name in ("BUNDLE", "FOLDER")}
+    for line in lines:
+        words = [places.get(word, word) for word in shlex.split(line)]
+        if words[1] != "serve":
+            assert main(words[1:]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    for name, place in places.items():
+        program = program.replace(f'"{name}"', repr(place))
+    exec(program, {})
+    said = capsys.readouterr().out
+    assert said.strip()
+    assert "None" not in said
+    assert "nan" not in said.split()
+    return lines
 
 
 @contextmanager

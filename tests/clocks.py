@@ -26,6 +26,28 @@ class StillClock:
         self.now += seconds
 
 
+class WorkClock(StillClock):
+    """A clock that moves on where an optimizer takes a step: the same on every machine.
+
+    So many steps fit a time as the clock says, and a fit of half a minute is over as soon as they
+    are taken.
+
+    Attributes:
+        step_seconds: What a step takes.
+        pass_seconds: What is measured for a sample of a pass without gradients.
+    """
+
+    def __init__(self, step_seconds=0.1, pass_seconds=1e-4):
+        super().__init__()
+        self.step_seconds, self.pass_seconds = step_seconds, pass_seconds
+
+    def took_step(self, *_):
+        self.sleep(self.step_seconds)
+
+    def measure_pass(self, *_, **__):
+        return self.pass_seconds
+
+
 class ProcessorClock:
     """A clock that counts the seconds that this process has worked, and those it would have slept.
 

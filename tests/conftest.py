@@ -12,7 +12,7 @@ from pathlib import Path
 import advice
 import audited_once
 import pytest
-from clocks import ProcessorClock, StillClock, set_clock
+from clocks import ProcessorClock, StillClock, WorkClock, set_clock
 
 os.environ["OMP_NUM_THREADS"] = "1"
 # processes that tests start read what the one before has compiled, whatever an image says
@@ -91,6 +91,17 @@ def _audited_once():
     audited_once.hand_on()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_wait_for_the_disk():
+    """Let nobody wait until the disk has what was written: forty times a run, 10 ms and more each.
+
+    That it is asked for is tested in processes of their own (``tests/resilience/test_disk.py``).
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _same_random_numbers(request):
     """Begin each test with the same random numbers, whichever tests ran before it."""
@@ -107,6 +118,18 @@ def _same_random_numbers(request):
 def still_clock(monkeypatch):
     """Return a clock that only sleeping moves on."""
     return set_clock(monkeypatch, StillClock())
+
+
+@pytest.fixture
+def work_clock(monkeypatch):
+    """Return a clock that counts the steps of trainings, however fast the machine takes them."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    clock = set_clock(monkeypatch, WorkClock())
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", clock.measure_pass)
+    hook = register_optimizer_step_post_hook(clock.took_step)
+    yield clock
+    hook.remove()
 
 
 @pytest.fixture

@@ -84,5 +84,70 @@ def image_run(folder: Path) -> hs.Run:
     )
 
 
+def save_bert(folder: Path, texts: list[str]) -> Path:
+    """Write a BERT of two small layers with random weights, as transformers does."""
+    from torch import manual_seed
+    from transformers import BertConfig, BertModel
+
+    from headstart.preprocessing.vocabulary import train_tokenizer
+
+    tokenizer = train_tokenizer(texts, "bert", vocab_size=200)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    more = {"intermediate_size": 48, "max_position_embeddings": 80}
+    manual_seed(0)
+    config = BertConfig(vocab_size=tokenizer.vocab_size, **shape, **more)
+    BertModel(config).save_pretrained(folder)
+    for name, content in tokenizer.files().items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def _steps(start: str) -> int | None:
     return 10 if start in ("scratch/mlp", "scratch/bert-tiny") else None
+
+
+PEOPLE, PLACES = ("Ada", "Bob", "Cy", "Dora"), ("London", "New York", "Rome", "Oslo")
+
+
+def tagged_sentences(num: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
+    """Return sentences as words, with their tags: people, places, and words that mean nothing."""
+    rng = np.random.default_rng(seed)
+    words, tags = [], []
+    for number in range(num):
+        person, place = rng.choice(PEOPLE), rng.choice(PLACES).split()
+        filler = [f"w{int(k)}" for k in rng.integers(0, 40, int(rng.integers(1, 5)))]
+        if number % 4 == 3:
+            words.append([*filler, "nothing", "here", str(number)])
+            tags.append(["O"] * len(words[-1]))
+            continue
+        words.append([*filler, str(person), "lives", "in", *place, str(number)])
+        located = ["B-LOC", *["I-LOC"] * (len(place) - 1)]
+        tags.append([*["O"] * len(filler), "B-PER", "O", "O", *located, "O"])
+    return words, tags
+
+
+def written_tags(folder: Path) -> Path:
+    """Write such sentences as CoNLL, a file a split."""
+    folder.mkdir()
+    for seed, (name, num) in enumerate((("train", 160), ("dev", 40), ("test", 60))):
+        words, tags = tagged_sentences(num, seed)
+        parts = [
+            "\n".join(f"{word}\t{tag}" for word, tag in zip(*both, strict=True))
+            for both in zip(words, tags, strict=True)
+        ]
+        (folder / f"{name}.conll").write_text("\n\n".join(parts) + "\n")
+    return folder
+
+
+def tag_run(folder: Path) -> hs.Run:
+    """Fine-tune on such sentences."""
+    return hs.finetune(
+        str(written_tags(folder / "data")),
+        start="scratch/bert-tiny",
+        strategy="full",
+        num_steps=80,
+        batch_size=16,
+        learning_rate=2e-3,
+        out=str(folder / "run"),
+        device="cpu",
+    )

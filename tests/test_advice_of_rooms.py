@@ -211,12 +211,12 @@ CASES = {
     # exports
     "an export into a full folder": Case(
         lambda f: exported(f, is_full=True),
-        "Choose another one, or move these files away",
+        "Choose another --out, or move these files away",
         lambda f: exported(f, is_full=False),
     ),
     "an export over a file": Case(
         lambda f: exported(f, is_file=True),
-        "Choose another name",
+        "Choose another --out",
         lambda f: exported(f),
     ),
     "a limit of the cache": Case(

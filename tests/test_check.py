@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -20,6 +21,7 @@ from headstart.auditing.audit import Audit, Audited, Spot, Suspect
 from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.cli import main
 from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
+from headstart.events import listen
 from headstart.recipes.audited import with_audits
 from headstart.reporting.check_text import render_check_text
 from headstart.tuning.budget import Budget
@@ -623,20 +625,19 @@ def test_slow_audits_wait_until_a_search_has_chosen_and_hopeless_ones_are_not_be
     assert len(with_audits(current, data, budget, 0).findings) == len(data.findings) + 1
 
 
-def test_an_interrupted_run_goes_on_with_its_list_and_with_no_other(tmp_path):
+def test_an_interrupted_run_goes_on_with_its_list_and_with_no_other(tmp_path, monkeypatch):
     data, _ = planted("table", tmp_path)
     main(["check", data, "--fix", "fixes.csv"])
     words = ["finetune", data, "--fixes", "fixes.csv", "--start", "scratch/mlp", "--device", "cpu"]
-    lines = (
-        "import sys, os, signal; from headstart import events; from headstart.cli import main\n"
-        "def stop(kind, fields):\n"
-        "    if kind == 'task' and fields['name'] == 'fine-tune' and fields['done'] > 3:\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "with events.listen(stop): sys.exit(main(sys.argv[1:]))"
-    )
-    words += ["--out", "run", "--num-steps", "900"]
-    done = subprocess.run([sys.executable, "-c", lines, *words], capture_output=True, text=True)
-    assert done.returncode == 130, done.stderr
+    monkeypatch.setattr("headstart.training.loop._TELL_SECONDS", 0.0)
+
+    def stop(kind, fields):
+        if kind == "task" and fields["name"] == "fine-tune" and fields["done"] > 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    words += ["--out", "run", "--num-steps", "60"]
+    with listen(stop):
+        assert main(words) == 130
     kept = Path("fixes.csv").read_text()
     rewrite("fixes.csv", listed("fixes.csv")[:2])
     assert main([*words, "--resume"]) == 5  # the data is not the same with another list

@@ -33,7 +33,7 @@ def record(data, **scores):
 
 
 def test_a_fit_keeps_its_arms_and_says_nothing_of_the_data_but_a_digest(
-    tmp_path, processor_clock, capsys
+    tmp_path, work_clock, capsys
 ):
     rng = np.random.default_rng(0)
     rows = [

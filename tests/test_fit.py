@@ -79,7 +79,7 @@ def test_fit_tells_its_candidates_and_why_it_chose(fitted):
     assert chosen[0]["value"] == candidates[0]["start"]
 
 
-def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_clock):
+def test_a_usable_model_exists_before_the_fine_tuning(tmp_path, work_clock):
     out = tmp_path / "run"
     found: list[bool] = []
 
@@ -88,7 +88,9 @@ def test_a_usable_model_exists_before_the_fine_tuning(data, tmp_path, processor_
             found.append((out / "model.safetensors").exists() and (out / "model.json").exists())
 
     with listen(listener):
-        hs.fit(data, budget="12s", out=str(out), starts=["scratch/simple-cnn"], device="cpu")
+        hs.fit(
+            few_digits(), budget="12s", out=str(out), starts=["scratch/simple-cnn"], device="cpu"
+        )
     assert found
     assert all(found)
 
@@ -114,11 +116,11 @@ def passes_take(monkeypatch, **seconds):
     monkeypatch.setattr("headstart.tuning.cost.measure_pass", said)
 
 
-def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatch, processor_clock):
-    passes_take(monkeypatch, simple_cnn=1e-5, resnet50=1.0)
-    starts = [find_start(a) for a in ("scratch/simple-cnn", "scratch/resnet50")]
+def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(monkeypatch, work_clock):
+    passes_take(monkeypatch, simple_cnn=1e-5, resnet18=1.0)
+    starts = [find_start(a) for a in ("scratch/simple-cnn", "scratch/resnet18")]
     candidates = screen(
-        data,
+        few_digits(),
         starts,
         budget=Budget(12),
         seconds=2.4,
@@ -131,13 +133,11 @@ def test_a_start_too_slow_for_its_share_is_left_out_and_says_so(data, monkeypatc
     assert "left out" in candidates[1].note
 
 
-def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(
-    data, monkeypatch, processor_clock
-):
+def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(monkeypatch, still_clock):
     passes_take(monkeypatch, resnet18=0.02, simple_cnn=0.01)
     kept = []
     candidates = screen(
-        data,
+        few_digits(),
         [find_start(a) for a in ("scratch/resnet18", "scratch/simple-cnn")],
         budget=Budget(3600),
         seconds=0.36,
@@ -152,29 +152,30 @@ def test_where_all_are_too_slow_to_be_scored_the_quickest_is_trained(
 
 
 def test_a_fit_on_a_machine_too_slow_to_compare_ends_with_a_model(
-    data, tmp_path, monkeypatch, processor_clock
+    tmp_path, monkeypatch, work_clock
 ):
     passes_take(monkeypatch, simple_cnn=0.01)
-    run = hs.fit(data, budget="30s", out=str(tmp_path / "run"), starts=["scratch/simple-cnn"])
+    starts = ["scratch/simple-cnn"]
+    run = hs.fit(few_digits(), budget="30s", out=str(tmp_path / "run"), starts=starts)
     assert "none of 1 could be scored" in run.report()
     assert run.predict(np.zeros((1, 8, 8), np.uint8))
 
 
-def test_when_nothing_can_be_tried_the_reason_is_told(data, monkeypatch, processor_clock, heard):
-    passes_take(monkeypatch, resnet50=1.0, simple_cnn=1e-4)
+def test_when_nothing_can_be_tried_the_reason_is_told(monkeypatch, work_clock, heard):
+    passes_take(monkeypatch, resnet18=1.0, simple_cnn=1e-4)
     with pytest.raises(
-        StartError, match=r"None of 1 starts could be tried: scratch.resnet50 left out: Start "
+        StartError, match=r"None of 1 starts could be tried: scratch.resnet18 left out: Start "
     ) as told:
         screen(
-            data,
-            [find_start("scratch/resnet50")],
+            few_digits(),
+            [find_start("scratch/resnet18")],
             budget=Budget(11),
             seconds=1.1,
             asked=TrainingOptions(),
             device=torch.device("cpu"),
             on_made=lambda *_: None,
         )
-    assert made_by_screening(data, ["scratch/simple-cnn"])  # another start, as advised
+    assert made_by_screening(few_digits(), ["scratch/simple-cnn"])  # another start, as advised
     heard(told.value)
 
 
@@ -236,7 +237,7 @@ def test_the_library_of_a_network_is_not_read_where_that_would_outlast_the_budge
     assert opening.refusal(bert, budget) is None
 
 
-def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_clock):
+def test_an_interrupted_fit_goes_on_with_its_choice(tmp_path, work_clock):
     out = tmp_path / "run"
 
     def interrupt(kind: str, fields: dict[str, object]) -> None:
@@ -245,13 +246,13 @@ def test_an_interrupted_fit_goes_on_with_its_choice(data, tmp_path, processor_cl
 
     words = {"budget": "30s", "out": str(out), "starts": ["scratch/simple-cnn"], "device": "cpu"}
     with listen(interrupt), pytest.raises(hs.Interrupted, match="--resume"):
-        hs.fit(data, **words)
+        hs.fit(few_digits(), **words)
     plan = json.loads(Path(out / "state" / "plan.json").read_text())
     assert plan["decisions"]["start"]["value"]["start"] == "scratch/simple-cnn"
     assert plan["spent_seconds"] > 0
     stages: list[object] = []
     with listen(lambda kind, f: stages.append(f.get("text")) if kind == "stage" else None):
-        run = hs.fit(data, **words, resume=True)
+        run = hs.fit(few_digits(), **words, resume=True)
     assert "Choosing the start" not in stages
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 

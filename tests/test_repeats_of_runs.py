@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from sklearn.metrics import accuracy_score
 
 import headstart as hs
-from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
+from headstart.errors import DataError, Interrupted, OptionError, RunFolderError, StartError
 from headstart.events import listen
+from headstart.starts.encoder import Encoder
 
 N = 120
 SAID = {"start": "scratch/linear", "device": "cpu"}
@@ -190,3 +193,56 @@ def test_a_budget_is_one_for_all(tmp_path):
         said = {**SAID, "out": str(tmp_path / "a"), "budget": "40s", "dry_run": True}
         plan = hs.finetune(_frame(), folds=3, **said)
     assert plan.limit_seconds == pytest.approx(10.0, abs=1.5)
+
+
+def test_a_budget_that_leaves_a_run_too_little_is_refused_before_anything_is_made(tmp_path, heard):
+    said = {**SAID, "out": str(tmp_path / "a"), "num_steps": 2, "learning_curve": True}
+    with pytest.raises(OptionError, match=r"'15s' is for 3 runs .* at least 18 seconds") as refused:
+        hs.finetune(_frame(), budget="15s", **said)
+    assert not (tmp_path / "a").exists()
+    run = hs.finetune(_frame(), budget="30s", **said)  # 2 s for an eighth: all is imported by then
+    assert run.metrics["learning_curve"]
+    heard(refused.value)
+
+
+def test_a_refusal_of_one_run_names_the_budget_of_all(tmp_path, monkeypatch, still_clock, heard):
+    each, features = 0.05, Encoder.forward
+
+    def slow(encoder, *inputs):
+        still_clock.sleep((3 if torch.is_grad_enabled() else 1) * each * len(inputs[0]))
+        return features(encoder, *inputs)
+
+    monkeypatch.setattr(Encoder, "forward", slow)
+    said = {"start": "scratch/simple-cnn", "device": "cpu", "folds": 2}
+    rng = np.random.default_rng(0)
+    data = hs.load((rng.integers(0, 256, (600, 8, 8)).astype(np.uint8), np.arange(600) % 2))
+    with pytest.raises(StartError, match=r"Give --budget \d+s or more, which is for all 3") as told:
+        hs.finetune(data, budget="30s", out=str(tmp_path / "a"), **said)
+    named = re.search(r"--budget (\d+s)", str(told.value))[1]
+    run = hs.finetune(data, budget=named, out=str(tmp_path / "b"), **said)
+    assert run.metrics["folds"]["figures"]
+    assert still_clock.now - 1000 < int(named.removesuffix("s"))
+    heard(told.value)
+
+
+@pytest.mark.parametrize("verb", ["finetune", "fit", "folds"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_means_nothing_for_the_data_is_refused_before_a_folder_is_claimed(
+    tmp_path, verb, is_there
+):
+    """And the folder of a former run stays as it was, under --overwrite, too."""
+    out, said = tmp_path / "run", {"threshold": "f1", "positive": "maybe", "device": "cpu"}
+    if is_there:
+        hs.finetune(_frame(), **SAID, num_steps=1, out=str(out))
+    before = {path.name: path.read_bytes() for path in out.glob("*.*")}
+    said |= {"out": str(out), "overwrite": is_there}
+    do = hs.fit if verb == "fit" else hs.finetune
+    said |= {"budget": "20s"} if verb == "fit" else {"start": "scratch/linear"}
+    said |= {"folds": 2} if verb == "folds" else {}
+    stages = []
+    watch = listen(lambda kind, fields: stages.append(fields.get("text")))
+    with watch, pytest.raises(OptionError, match="positive is 'maybe'"):
+        do(_frame(), **said)
+    assert "Checking the data" not in stages
+    assert {path.name: path.read_bytes() for path in out.glob("*.*")} == before
+    assert out.exists() == is_there

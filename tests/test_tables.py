@@ -152,7 +152,7 @@ def test_reopened_run_predicts_the_same_from_a_file(tmp_path):
     assert np.mean([p.label == t for p, t in zip(found, frame["target"], strict=True)]) > 0.95
 
 
-def test_fit_compares_linear_trees_and_mlp(diabetes, tmp_path, processor_clock):
+def test_fit_compares_linear_trees_and_mlp(diabetes, tmp_path, work_clock):
     run = hs.fit(diabetes, budget="40s", out=str(tmp_path / "run"))
     starts = [row["start"] for row in run.options["candidates"]]
     names = ("linear", "boosting", "forest", "lightgbm", "mlp")

@@ -105,7 +105,7 @@ def test_killed_while_growing_it_ends_with_the_same_bits(name, diabetes, tmp_pat
     assert all(np.array_equal(first[key], again[key]) for key in first)
 
 
-def test_fit_hands_over_trees_where_they_win(mixed, tmp_path):
+def test_fit_hands_over_trees_where_they_win(mixed, tmp_path, work_clock):
     data = hs.load(str(mixed), label="buys")
     run = hs.fit(data, budget="40s", out=str(tmp_path / "run"))
     first = run.options["candidates"][0]["start"]
@@ -113,7 +113,7 @@ def test_fit_hands_over_trees_where_they_win(mixed, tmp_path):
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.85
 
 
-def test_fit_with_steps_asked_for_leaves_trees_out(diabetes, tmp_path):
+def test_fit_with_steps_asked_for_leaves_trees_out(diabetes, tmp_path, work_clock):
     starts = ["scratch/boosting", "scratch/mlp"]
     out = str(tmp_path / "run")
     run = hs.fit(diabetes, budget="30s", starts=starts, strategy="full", out=out)

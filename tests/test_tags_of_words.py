@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
+import shlex
 
 import numpy as np
 import pytest
 import torch
+from advised import follow_page
 from safetensors.torch import load_file
+from small_runs import tag_run, tagged_sentences, written_tags
 
 import headstart as hs
+from headstart.cli import main
 from headstart.errors import DataError, ExportError, OptionError, RunFolderError, StartError
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
 from headstart.types import Ragged
 
-PEOPLE, PLACES = ("Ada", "Bob", "Cy", "Dora"), ("London", "New York", "Rome", "Oslo")
-
-
-def _sentences(num: int, seed: int) -> tuple[list[list[str]], list[list[str]]]:
-    rng = np.random.default_rng(seed)
-    words, tags = [], []
-    for number in range(num):
-        person, place = rng.choice(PEOPLE), rng.choice(PLACES).split()
-        filler = [f"w{int(k)}" for k in rng.integers(0, 40, int(rng.integers(1, 5)))]
-        if number % 4 == 3:
-            words.append([*filler, "nothing", "here", str(number)])
-            tags.append(["O"] * len(words[-1]))
-            continue
-        words.append([*filler, str(person), "lives", "in", *place, str(number)])
-        located = ["B-LOC", *["I-LOC"] * (len(place) - 1)]
-        tags.append([*["O"] * len(filler), "B-PER", "O", "O", *located, "O"])
-    return words, tags
-
-
-def _written(folder: Path) -> Path:
-    folder.mkdir()
-    for seed, (name, num) in enumerate((("train", 160), ("dev", 40), ("test", 60))):
-        words, tags = _sentences(num, seed)
-        parts = [
-            "\n".join(f"{word}\t{tag}" for word, tag in zip(*both, strict=True))
-            for both in zip(words, tags, strict=True)
-        ]
-        (folder / f"{name}.conll").write_text("\n\n".join(parts) + "\n")
-    return folder
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    base = tmp_path_factory.mktemp("tags")
-    made = hs.finetune(
-        str(_written(base / "data")),
-        start="scratch/bert-tiny",
-        strategy="full",
-        num_steps=80,
-        batch_size=16,
-        learning_rate=2e-3,
-        out=str(base / "run"),
-        device="cpu",
-    )
-    return made
+    return tag_run(tmp_path_factory.mktemp("tags"))
 
 
 def test_entities_are_found_and_held_against_controls(run):
@@ -104,7 +67,7 @@ def test_evaluate_gives_the_same_figures_and_conll_can_be_predicted(run, tmp_pat
     again = hs.evaluate(str(run.path))
     value = run.metrics["test"]["figures"]["f1_entities"]["value"]
     assert again.metrics["test"]["figures"]["f1_entities"]["value"] == pytest.approx(value)
-    words, _ = _sentences(5, 9)
+    words, _ = tagged_sentences(5, 9)
     path = tmp_path / "new.conll"
     path.write_text("\n\n".join("\n".join(f"{w}\tO" for w in row) for row in words))
     assert len(hs.predict(str(run.path), [str(path)])) == 5
@@ -118,25 +81,42 @@ def test_the_folder_for_transformers_gives_the_same_logits(run, tmp_path):
     assert list(found.config.id2label.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        lambda run, out: hs.export(run, to="onnx", out=out),
-        lambda run, out: hs.export(run, to="pt2", out=out),
-        lambda run, out: hs.export(run, to="safetensors", out=out),
-        lambda run, out: hs.serve(run),
-        lambda run, out: hs.monitor(run, ["Ada lives here ."]),
-    ],
-)
-def test_what_needs_a_bundle_is_refused_by_name_and_at_once(
-    asked, run, tmp_path, heard, monkeypatch
-):
-    monkeypatch.setattr("headstart.recipes.bundling.own_data", None)  # nothing is loaded before
-    monkeypatch.setattr("headstart.recipes.serve.new_entry", None)
-    with pytest.raises(ExportError, match="--to transformers") as told:
-        asked(str(run.path), str(tmp_path / "bundle"))
-    hs.export(str(run.path), to="transformers", out=str(tmp_path / "other"))  # as advised
+def test_an_export_that_nothing_fits_is_refused_and_a_larger_window_helps(run, tmp_path, heard):
+    data = hs.load(str(run.data["source"]["source"]))
+    said = {"start": "scratch/bert-tiny", "strategy": "full", "num_steps": 1, "device": "cpu"}
+    short = hs.finetune(data, **said, out=str(tmp_path / "short"), max_length=4)
+    with pytest.raises(ExportError, match=r"No text fits the 4 tokens .*--max-length") as no:
+        hs.export(str(short.path), to="transformers", out=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    wide = hs.finetune(data, **said, out=str(tmp_path / "wide"), max_length=32)
+    hs.export(str(wide.path), to="transformers", out=str(tmp_path / "out"))
+    heard(no.value)
+
+
+def test_answers_with_a_tag_that_is_not_there_are_made_anew(run, tmp_path, heard):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = hs.load(str(run.data["source"]["source"]))
+    said = {"start": "scratch/bert-tiny", "strategy": "full", "num_steps": 1, "device": "cpu"}
+    other = hs.finetune(data, **said, out=str(tmp_path / "other"))
+    answers = pq.read_table(other.path / "predictions.parquet")
+    place = answers.column_names.index("prediction")
+    texts = [f"{text.as_py().rpartition(' ')[0]} B-GOD" for text in answers["prediction"]]
+    changed = answers.set_column(place, "prediction", pa.array(texts))
+    pq.write_table(changed, other.path / "predictions.parquet")
+    with pytest.raises(OptionError, match=r"names a tag 'B-GOD' .* again with --overwrite") as told:
+        hs.compare([str(run.path), str(other.path)])
+    again = hs.finetune(data, **said, out=str(tmp_path / "other"), overwrite=True)
+    assert hs.compare([str(run.path), str(again.path)])
     heard(told.value)
+
+
+def test_the_page_says_how_this_model_is_used_and_it_can_be(run, tmp_path, heard, capsys):
+    lines = follow_page(run.path, tmp_path, capsys)
+    assert [line.split()[1] for line in lines] == ["predict", "export"]  # none serves: not of tags
+    for line in lines:
+        heard(line)
 
 
 def test_explanations_of_tags_are_refused_without_a_check_that_would_be_too(run, tmp_path, heard):
@@ -150,7 +130,7 @@ def test_explanations_of_tags_are_refused_without_a_check_that_would_be_too(run,
 
 
 def test_folds_of_tags_are_refused_and_seeds_are_not(tmp_path, heard):
-    data = hs.load(str(_written(tmp_path / "data")))
+    data = hs.load(str(written_tags(tmp_path / "data")))
     said = {"start": "scratch/bert-tiny", "strategy": "full", "num_steps": 1, "device": "cpu"}
     with pytest.raises(OptionError, match="--folds and --learning-curve divide data anew") as told:
         hs.finetune(data, **said, out=str(tmp_path / "a"), folds=2, learning_curve=True)
@@ -168,8 +148,19 @@ def test_a_start_without_words_is_refused_and_the_named_one_works(run, tmp_path,
     )
     assert made.metrics["test"]
     heard(told.value)
-    with pytest.raises(DataError, match="Name a start to finetune"):
-        hs.rank(data, starts=["scratch/bert-tiny"])
+
+
+def test_ranking_starts_for_tags_is_refused_and_the_verb_it_names_chooses_one(
+    run, tmp_path, heard, capsys
+):
+    folder = str(run.data["source"]["source"])
+    assert main(["rank", folder, "--starts", "scratch/bert-tiny"]) == DataError.exit_code
+    told = capsys.readouterr().err
+    command = re.search(r"Run '(headstart fit .*? --budget 10m)'", told)[1]
+    quick = ["--starts", "scratch/bert-tiny", "--budget", "20s", "--out", str(tmp_path / "run")]
+    assert main([*shlex.split(command)[1:-2], *quick]) == 0
+    assert (tmp_path / "run" / "model.json").exists()
+    heard(told)
 
 
 def test_parts_of_a_step_add_up_to_the_mean_over_its_words():

@@ -8,7 +8,8 @@ Kinds: ``stage`` (text), ``note`` (text; of a finding also about, severity, item
 (name, value, why), ``task`` (name, done, total, and fields such as loss, samples_per_second),
 ``arm`` (arm: what trains from here on), ``phase`` (learns: where layers begin to learn on the way),
 ``check`` (step, epoch, val figures), ``table`` (title, columns, rows), ``spent`` (stage, seconds,
-at, by: the budget spent and planned when a stage has ended), ``next`` (command).
+at, by: the budget spent and planned when a stage has ended), ``written`` (text: the next piece of
+an answer, ends: whether it is the last), ``next`` (command).
 """
 
 from __future__ import annotations

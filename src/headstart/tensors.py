@@ -54,11 +54,20 @@ def to_tensors(
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw random numbers on the CPU from a seed; the caller's random state comes back after."""
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Draw random numbers on the CPU from a seed; the caller's random state comes back after.
+
+    Args:
+        seed: The seed.
+        device: A GPU whose numbers are drawn from it, too.
+    """
+    gpus = [device] if device is not None and device.type == "cuda" else []
     # default_generator, not torch.manual_seed: that one would seed every GPU too.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=gpus):
         torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield
 
 

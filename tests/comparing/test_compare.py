@@ -15,7 +15,9 @@ import pytest
 
 import headstart as hs
 from headstart.cli import main
+from headstart.comparing.finished import read_finished
 from headstart.errors import DataError, OptionError, RunFolderError
+from headstart.types import MODALITIES
 
 
 def test_a_better_run_is_told_as_better_and_noise_as_noise(
@@ -42,6 +44,17 @@ def test_a_better_run_is_told_as_better_and_noise_as_noise(
     assert all(
         len(line) <= 80 for line in found.report().splitlines() if str(first)[:9] not in line
     )
+
+
+def test_what_comes_next_is_the_better_run_and_what_it_takes(make_folder, answers, capsys):
+    first = make_folder("first", *answers(0.7, seed=1))
+    better = make_folder("better", *answers(0.9, seed=3))
+    assert main(["compare", str(first), str(better)]) == 0
+    (argument,) = {
+        MODALITIES[read_finished(one).schema.modality].argument for one in (first, better)
+    }
+    command = f"next: headstart predict {better} {argument}"
+    assert capsys.readouterr().err.splitlines()[-1] == command
 
 
 def test_gained_and_lost_items_are_those_that_moved(make_folder, answers):

@@ -72,12 +72,12 @@ def test_load_reads_nested_folders_and_skips_what_is_no_image(photos):
     shutil.copy(root / "cat" / "000.jpg", root / "cat" / "more" / "a.JPG")
     (root / "cat" / "notes.txt").write_text("x")
     (root / "cat" / ".DS_Store").write_text("x")
-    (root / "unsorted").mkdir()
+    (root / "leftovers").mkdir()
     os.symlink(root / "cat", root / "cat" / "loop")
     data = load(root)
     assert len(data.train) + len(data.val) + len(data.test) == 19
     assert "Skipped files that are not images by their name: 1 .txt." in data.notes
-    assert "Skipped folders without images: 'unsorted'." in data.notes
+    assert "Skipped folders without images: 'leftovers'." in data.notes
 
 
 def test_load_gives_the_same_fingerprint_until_something_changes(photos, tmp_path):

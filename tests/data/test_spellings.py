@@ -148,7 +148,7 @@ def test_classes_that_differ_in_capitals_alone_are_said(tmp_path: Path) -> None:
     labels = [("Yes", "yes", "No", "NO")[i % 4] for i in range(40)]
     data = load((TEXTS, labels))
     assert data.schema.classes == ("NO", "No", "Yes", "yes")
-    assert "differ in capitals or blanks alone" in sentences(data)
+    assert "differ in capitals, blanks or quotes alone" in sentences(data)
 
 
 def test_cells_between_bars_are_cells(tmp_path: Path) -> None:

@@ -125,6 +125,26 @@ def test_score_of_all_right_does_not_claim_certainty():
     assert math.isnan(figures["log_loss"].low)
 
 
+def test_probabilities_in_single_precision_have_the_interval_of_those_in_double():
+    rng = np.random.default_rng(0)
+    wanted = np.arange(200) % 3
+    logits = rng.normal(size=(200, 3)) * 2 + 24.0 * np.eye(3)[wanted]
+    logits[:3] = 0.0  # what is always sure and right tells no spread
+    exact = np.exp(logits - logits.max(axis=1, keepdims=True))
+    exact /= exact.sum(axis=1, keepdims=True)
+    rounded = exact.astype(np.float32)
+    assert (rounded.max(axis=1) == 1.0).mean() > 0.9  # what is left over of these is rounding
+    found = [score_classes(each, wanted, ("a", "b", "c")).figures for each in (exact, rounded)]
+    for name in ("log_loss", "brier"):
+        double, single = (figures[name].high for figures in found)
+        assert single == pytest.approx(double, rel=1e-3)
+        assert 0 < double < 1.0
+    certain = np.eye(2)[[0, 1] * 20]  # nothing is left over at all
+    certain[0] = [0.6, 0.4]
+    figures = score_classes(certain, np.array([0, 1] * 20), ("a", "b")).figures
+    assert figures["log_loss"].high < -math.log(np.finfo(np.float64).eps)
+
+
 def test_score_of_equal_scores_has_an_area_of_exactly_one_half():
     targets = np.array([0, 1, 2, 0, 1, 0])
     probabilities = np.tile([0.5, 0.3, 0.2], (6, 1))

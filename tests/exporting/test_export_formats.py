@@ -258,7 +258,7 @@ def test_whole_numbers_are_for_one_model_that_tells_classes(tmp_path, follow):
     follow(
         Case(
             lambda out: whole_numbers(run, out),
-            r"is for one model that tells classes, and it tells numbers\. Leave --int8 out",
+            r"one model that tells classes of whole samples, and it tells numbers\. Leave --int8",
             lambda out: hs.export(str(run.path), to="onnx", out=str(out / "a")),
             ExportError,
         )

@@ -14,6 +14,8 @@ from headstart.errors import DataError, StartError
 from headstart.preprocessing import (
     KINDS,
     ImagePreprocess,
+    PairPreprocess,
+    PairTermPreprocess,
     Preprocess,
     TermPreprocess,
     TokenPreprocess,
@@ -39,6 +41,11 @@ def texts() -> Dataset:
     return load(pd.DataFrame({"review": TEXTS, "label": [i % 2 for i in range(300)]}))
 
 
+def pairs() -> Dataset:
+    both = {"text1": TEXTS, "text2": TEXTS[7:] + TEXTS[:7]}
+    return load(pd.DataFrame({**both, "label": [i % 2 for i in range(300)]}))
+
+
 def rows() -> Dataset:
     draw = np.random.default_rng(0)
     table = {"a": draw.normal(size=300), "w": ["x", "y", "z"] * 100, "y": draw.normal(size=300)}
@@ -50,11 +57,15 @@ def make(kind: str) -> tuple[Preprocess, Dataset]:
     if kind == "image":
         spec = ImageSpec(16, 1, (0.5,), (0.25,), "bilinear", 8, 1)
         return ImagePreprocess(spec), load("digits-8x8")
-    if kind in ("tokens", "words"):
+    if kind == "pair_terms":
+        return PairTermPreprocess(fit_vectorizer(TEXTS, "x"), "text1", "text2"), pairs()
+    if kind in ("tokens", "words", "pairs"):
         pytest.importorskip("tokenizers")
         from headstart.preprocessing.vocabulary import train_tokenizer
 
         tokenizer = train_tokenizer(TEXTS, "x", vocab_size=100).with_max_length(12)
+        if kind == "pairs":
+            return PairPreprocess(tokenizer, "text1", "text2", has_types=True), pairs()
         made = TokenPreprocess if kind == "tokens" else WordPreprocess
         return made(tokenizer, "review"), texts()
     if kind == "terms":

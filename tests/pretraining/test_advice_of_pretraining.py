@@ -222,7 +222,7 @@ CASES = {
     ),
     "an occupied folder": Advised(
         lambda folder, start: export_timm_start(open_pretrained(start), start),
-        r"is not empty .*Choose another one",
+        r"is not empty .*Choose another --out",
         lambda folder, start: export_timm_start(open_pretrained(start), folder / "timm"),
         HeadstartError,
     ),

@@ -283,6 +283,18 @@ def test_a_decoder_is_no_start_of_a_fine_tuning(following, tmp_path):
         hs.finetune((texts, ["a", "b"] * 20), start=str(following.path), out=str(tmp_path / "r"))
 
 
+def test_a_decoder_of_an_older_folder_is_refused_with_what_can_be_done(following, tmp_path, heard):
+    folder = shutil.copytree(following.path, tmp_path / "older")
+    record = json.loads((folder / "model.json").read_text())
+    del record["is_encoder"]
+    (folder / "model.json").write_text(json.dumps(record))
+    with pytest.raises(RunFolderError, match="headstart export") as told:
+        hs.predict(str(folder), ["a text"])
+    assert "finetune" not in str(told.value).replace("fine-tuned", "")
+    assert hs.export(str(folder), out=str(tmp_path / "folder"))
+    heard(told.value)
+
+
 def test_what_is_said_to_come_next_can_be_done(hidden, following, capsys):
     after = {}
     for run in (hidden, following):

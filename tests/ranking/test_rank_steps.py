@@ -5,18 +5,21 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toys
 from clocks import ProcessorClock
+from small_runs import few_digits
 
 import headstart as hs
 from headstart.data import load
 from headstart.ranking import rank as module
 from headstart.ranking import taps
 from headstart.starts.providers import PROVIDERS
+from headstart.tuning import solving
 
 CPU = {"budget": "120s", "device": "cpu"}
 TOYS = ["toy/narrow", "toy/wide", "toy/masked"]
@@ -93,6 +96,24 @@ def test_last_blocks_are_trained_of_the_best_and_of_what_was_made_to_reconstruct
     assert "last block trained" in rows["toy/wide"]["why"]
 
 
+def test_copies_are_known_on_both_sides_of_what_a_last_block_is_trained_and_judged_on(monkeypatch):
+    asked, together = [], solving._together
+
+    def watched(setup, train_ids, val_ids):
+        asked.append((setup.splits, val_ids))
+        return together(setup, train_ids, val_ids)
+
+    monkeypatch.setattr(solving, "_together", watched)
+    data = few_digits()
+    row, _ = hs.rank(data, starts=TOYS[:2], budget="1h", device="cpu").record["starts"]
+    assert row["block"] > 0.5
+    splits, held = asked[0]
+    assert splits == (data.train, data.train)
+    assert np.isin(held, data.train.ids).all()  # held out of train: val knows nothing of them
+    with pytest.raises(AssertionError, match="no ids of this split"):
+        replace(data.val, groups=data.val.contents).groups_of(held)
+
+
 def test_without_time_for_two_no_last_block_is_trained(digits, monkeypatch):
     monkeypatch.setattr(module, "block_seconds", lambda *_: 1e6)
     ranked = hs.rank(digits, starts=TOYS, **CPU)
@@ -140,10 +161,10 @@ def test_its_page_shows_price_and_order_and_fetches_nothing(digits, tmp_path):
     assert "http" not in page.replace("Content-Security-Policy", "").replace("http-equiv", "")
 
 
-def test_two_processes_find_what_one_finds(digits, tmp_path):
+def test_two_processes_find_what_one_finds(tmp_path):
     starts = [*TOYS, "toy/broken", "toy/dead"]
     both = _told(_launched(tmp_path / "two", starts, 2))
-    alone = hs.rank(digits, starts=starts, **CPU).record
+    alone = hs.rank(few_digits(), starts=starts, budget=toys.BUDGET, device="cpu").record
     assert len(both) == 2
     assert both[0]["starts"] == both[1]["starts"]
     for one, other in zip(alone["starts"], both[0]["starts"], strict=True):

@@ -27,6 +27,16 @@ def test_the_verdict_is_one_line_above_everything(make_run):
     assert verdict_view({}) is None
 
 
+def test_the_address_of_a_start_has_no_capital_where_a_sentence_begins(make_run):
+    metrics = make_run()["metrics"]
+    (after,) = {found["after"] for found in metrics["before_after"]["comparisons"]}
+    told = verdict_view(metrics)["sentence"]
+    assert f" {after[0].upper()}{after[1:]} is better than" in told
+    for found in metrics["before_after"]["comparisons"]:
+        found["after"] = "scratch/linear"
+    assert " scratch/linear is better than" in verdict_view(metrics)["sentence"]
+
+
 def test_the_head_says_when_by_what_and_how_without_private_paths():
     options = {
         "command": ["fit", "/home/someone/my photos", "--budget", "2m"],

@@ -23,21 +23,13 @@ def _cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def data():
-    return hs.load("digits-8x8")
+    return few_digits()
 
 
-@pytest.fixture
-def quick_passes(monkeypatch):
-    """Let a pass take no time to speak of, so that all arms fit, however slow the machine."""
-    monkeypatch.setattr("headstart.tuning.cost.measure_pass", lambda setup, dataset: 2e-5)
+STARTS = ["scratch/simple-cnn", "scratch/quick-cnn-small"]
 
 
-STARTS = ["scratch/simple-cnn", "scratch/vit-tiny"]
-
-
-def test_arms_are_compared_and_one_is_trained_to_its_end(
-    data, tmp_path, processor_clock, quick_passes
-):
+def test_arms_are_compared_and_one_is_trained_to_its_end(data, tmp_path, work_clock):
     run = hs.fit(data, budget="30s", out=str(tmp_path / "run"), starts=STARTS, device="cpu")
     arms = {row["arm"]: row for row in run.options["arms"]}
     assert {row["start"] for row in arms.values()} == set(STARTS)
@@ -51,7 +43,7 @@ def test_arms_are_compared_and_one_is_trained_to_its_end(
     assert names["model"] in arms
 
 
-def test_a_table_gets_the_better_of_its_kinds(tmp_path, processor_clock):
+def test_a_table_gets_the_better_of_its_kinds(tmp_path, work_clock):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 3))
     y = (3 * x[:, 0] - 2 * x[:, 1] + 0.1 * rng.normal(size=400)).astype(float)
@@ -61,7 +53,7 @@ def test_a_table_gets_the_better_of_its_kinds(tmp_path, processor_clock):
 
 
 def test_what_the_ranking_has_made_of_all_rows_needs_no_time_for_heads(
-    tmp_path, processor_clock, monkeypatch
+    tmp_path, work_clock, monkeypatch
 ):
     rows = np.random.default_rng(0).normal(size=(300, 3))
     monkeypatch.setattr("headstart.searching.prices.Prices.head_seconds", lambda *_: 1e9)
@@ -78,9 +70,8 @@ def test_what_the_ranking_has_made_of_all_rows_needs_no_time_for_heads(
 
 @pytest.mark.parametrize(("strategy", "is_trained"), [("full", True), ("auto", False)])
 def test_a_strategy_that_was_named_is_trained_where_few_steps_fit(
-    tmp_path, processor_clock, quick_passes, monkeypatch, strategy, is_trained
+    tmp_path, work_clock, monkeypatch, strategy, is_trained
 ):
-    processor_clock.slowness = 2.0  # what the budget leaves is trained away
 
     def drop_all(arms, *_, **__):
         return BracketPlan((), tuple((arm, "37 of at least 60 steps would fit") for arm in arms))
@@ -92,9 +83,7 @@ def test_a_strategy_that_was_named_is_trained_where_few_steps_fit(
     assert any(" of " in note and "would fit" not in note for note in notes.values()) == is_trained
 
 
-def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
-    data, tmp_path, processor_clock, quick_passes
-):
+def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(data, tmp_path, work_clock):
     words = {"budget": "30s", "starts": STARTS, "device": "cpu"}
     out = str(tmp_path / "stopped")
     seen = []
@@ -125,9 +114,7 @@ def test_a_contest_that_was_interrupted_in_a_rung_goes_on_there(
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
 
 
-def test_a_larger_budget_goes_on_from_a_finished_run(
-    data, tmp_path, processor_clock, quick_passes, heard
-):
+def test_a_larger_budget_goes_on_from_a_finished_run(data, tmp_path, work_clock, heard):
     out = tmp_path / "run"
     words = {"starts": STARTS[:1], "device": "cpu", "out": str(out)}
     with pytest.MonkeyPatch.context() as patch:  # no time for arms
@@ -161,7 +148,7 @@ def test_a_larger_budget_goes_on_from_a_finished_run(
 
 @pytest.mark.parametrize("name", ["boosting", "forest", "lightgbm"])
 def test_trees_are_grown_again_from_train_and_val_where_more_rows_help(
-    name, tmp_path, processor_clock, monkeypatch
+    name, tmp_path, work_clock, monkeypatch
 ):
     if name == "lightgbm":
         pytest.importorskip("lightgbm")
@@ -190,7 +177,7 @@ def test_trees_are_grown_again_from_train_and_val_where_more_rows_help(
 
 
 def test_a_finished_run_that_is_gone_on_with_and_interrupted_keeps_its_model_and_figures(
-    tmp_path, processor_clock, quick_passes
+    tmp_path, work_clock
 ):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(400, 3))
@@ -215,7 +202,7 @@ def test_a_finished_run_that_is_gone_on_with_and_interrupted_keeps_its_model_and
     assert not (out / "state").exists()
 
 
-def test_what_was_chosen_the_same_again_is_told_once(tmp_path, processor_clock):
+def test_what_was_chosen_the_same_again_is_told_once(tmp_path, work_clock):
     rows = np.random.default_rng(0).normal(size=(200, 2))
     table = hs.load((rows, np.where(rows[:, 0] > 0, "right", "left")))
     words = {"out": str(tmp_path / "run"), "starts": ["scratch/linear"], "device": "cpu"}
@@ -226,7 +213,7 @@ def test_what_was_chosen_the_same_again_is_told_once(tmp_path, processor_clock):
     assert len(told) == len(set(told))
 
 
-def test_a_search_that_cannot_be_gone_on_with_is_begun_anew(tmp_path, processor_clock, heard):
+def test_a_search_that_cannot_be_gone_on_with_is_begun_anew(tmp_path, work_clock, heard):
     rows = np.random.default_rng(0).normal(size=(120, 2))
     table = hs.load((rows, np.where(rows[:, 0] > 0, "right", "left")))
     out, kept, told = tmp_path / "run", tmp_path / "kept", []

@@ -12,7 +12,7 @@ import pytest
 
 from headstart.preprocessing import NamedInput
 from headstart.serving import ServerLimits, ServerMeasures
-from headstart.serving.batching import Batcher
+from headstart.serving.batching import _PASS_TOKENS, Batcher, passes_of
 from headstart.serving.refusals import ClientGone, Refusal
 
 LIMITS = ServerLimits()
@@ -24,6 +24,7 @@ class Doubling:
     def __init__(self, *inputs: NamedInput) -> None:
         self.record = SimpleNamespace(name="doubling")
         self.schema = SimpleNamespace(classes=())
+        self.task = SimpleNamespace(tells_words=False)
         session = SimpleNamespace(inputs=inputs or (NamedInput("x", "float32", (2,)),))
         self.members = (SimpleNamespace(session=session),)
         self.batches: list[tuple[int, ...]] = []
@@ -185,7 +186,31 @@ def test_texts_of_like_lengths_share_a_batch_and_are_filled_up():
         return await asyncio.gather(*asked)
 
     assert asyncio.run(work()) == [6.0, 18.0, 400.0, 32.0, 300.0]
-    assert sorted(bundle.batches) == [(2, 200), (3, 16)]
+    assert sorted(bundle.batches) == [(1, 150), (1, 200), (3, 16)]
+
+
+def test_passes_cost_the_least_that_any_division_costs():
+    def cost(passes):
+        return sum(
+            _PASS_TOKENS + sum(rows[p] for p in places) * max(lengths[p] for p in places)
+            for places in passes
+        )
+
+    def divisions(order):
+        for cuts in range(2 ** (len(order) - 1)):
+            found = [[order[0]]]
+            for place, one in enumerate(order[1:]):
+                found.append([one]) if cuts >> place & 1 else found[-1].append(one)
+            yield found
+
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        lengths = draw.integers(4, 120, 8).tolist()
+        rows = draw.integers(1, 4, 8).tolist()
+        found = passes_of(lengths, rows)
+        assert sorted(place for places in found for place in places) == list(range(8))
+        assert cost(found) == min(map(cost, divisions(np.argsort(lengths).tolist())))
+    assert passes_of([5, 90, 6, 7], [1, 1, 1, 1]) == [[0, 2, 3], [1]]
 
 
 def test_what_is_retired_ends_with_its_last_request():

@@ -30,9 +30,9 @@ import headstart.bundles.answering as answering
 import headstart.serving as serving
 import headstart.serving.limits as limits
 whole, made = answering.Bundle.run, limits.ServerLimits
-def run(self, arrays):
+def run(self, arrays, features=None):
     time.sleep(0.5)
-    return whole(self, arrays)
+    return whole(self, arrays, features)
 answering.Bundle.run = run
 serving.ServerLimits = lambda: replace(made(), waiting_rows=8, batch_rows=4)
 """

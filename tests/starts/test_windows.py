@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from headstart.starts.texts.windows import Window, windowed_states
+from headstart.preprocessing.word_windows import Window
+from headstart.starts.texts.windows import windowed_states
 
 WINDOW = Window(12, 1, 1)
 TABLE = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from headstart.errors import OptionError
-from headstart.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from headstart.events import listen
+from headstart.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, find_task
 from headstart.tuning.deciding import (
     DecidingAsked,
     check_deciding,
@@ -14,7 +15,7 @@ from headstart.tuning.deciding import (
     settle_deciding,
     stated,
 )
-from headstart.types import PLAINLY, Deciding, Schema
+from headstart.types import PLAINLY, Deciding, Ragged, Schema
 
 TWO = Schema("table", "classification", ("ham", "spam"))
 THREE = Schema("table", "classification", ("a", "b", "c"))
@@ -55,6 +56,32 @@ def test_each_label_has_its_own_threshold():
     assert MULTI_LABEL.scores(outputs, targets, LABELS).figures["exact_match"].value == 0.0
     assert [one.label for one in task.predictions(["x", "y"], outputs, LABELS)] == ["a", "a"]
     assert task.confidence(outputs) == pytest.approx([0.3, 0.4])
+
+
+def test_a_set_holds_what_a_threshold_decides_for():
+    outputs, targets = np.array([[0.8, 0.2], [0.95, 0.05]]), np.array([1, 0])
+    task = CLASSIFICATION.deciding_by(Deciding((0.15,), 1, "f1", coverage=0.9, bound=0.3))
+    told = task.predictions(["x", "y"], outputs, TWO)
+    assert [(one.label, one.possible) for one in told] == [
+        ("spam", ("ham", "spam")),
+        ("ham", ("ham",)),
+    ]
+    assert task.misfits(outputs, targets).tolist() == [0.0, 0.0]  # so is coverage counted
+    several = MULTI_LABEL.deciding_by(Deciding((0.5, 0.2), coverage=0.9, bound=0.1))
+    (one,) = several.predictions(["x"], np.array([[0.9, 0.25]]), LABELS)
+    assert (one.label, one.possible) == ("a, b", ("a", "b"))
+    assert several.misfits(np.array([[0.9, 0.25]]), np.array([[0, 1]])).tolist() == [0.0]
+
+
+def test_of_tags_it_is_said_that_no_sets_are_told():
+    outputs = Ragged.of([np.full((2, 3), 1 / 3)] * 40)
+    targets = Ragged.of([np.zeros(2, np.int64)] * 40)
+    told: list[str] = []
+    with listen(lambda kind, fields: told.append(fields["text"]) if kind == "note" else None):
+        task = find_task("token-classification")
+        found = settle_deciding(DecidingAsked(coverage=0.9), task, outputs, targets, TAGS)
+    assert found == (PLAINLY, {})
+    assert told == ["No sets of answers are told: coverage says nothing of a token-classification."]
 
 
 def test_sets_intervals_and_unknown_are_told_beside_the_answer():

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -223,9 +224,12 @@ def test_wandb_keeps_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     write_some("wandb", tmp_path / "mine")
     [kept] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    words = (b"val_accuracy", b"scratch/mlp", b"training (full)/step")
+    end = time.monotonic() + 60  # a process of its own writes it, after the run has ended
+    while not all(word in kept.read_bytes() for word in words) and time.monotonic() < end:
+        time.sleep(0.1)
     content = kept.read_bytes()
-    for word in (b"val_accuracy", b"scratch/mlp", b"training (full)/step"):
-        assert word in content
+    assert [word for word in words if word not in content] == []
 
 
 @pytest.mark.slow
@@ -242,7 +246,8 @@ def test_trackio_keeps_a_run_here(tmp_path: Path) -> None:
     )
     environment = os.environ | {"TRACKIO_DIR": str(tmp_path / "store"), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "mine")]
-    subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+    done = subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+    assert done.stdout == b""  # where a command's result stands
     [database] = (tmp_path / "store").glob("headstart*.db")
     told = sqlite3.connect(database).execute("SELECT metrics FROM metrics").fetchall()
     assert "0.875" in str(told)

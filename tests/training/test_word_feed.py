@@ -10,11 +10,11 @@ import torch
 
 from headstart.objectives.words import word_loss, word_losses
 from headstart.preprocessing.corpus import TokenCorpus
+from headstart.preprocessing.packing import cut_documents, pack
 from headstart.starts.texts.decoders import DECODER_TYPES, build_decoder, clean_decoder
 from headstart.starts.texts.word_heads import build_head
 from headstart.training.batches.masking import Masking
 from headstart.training.batches.order import Share
-from headstart.training.batches.packing import cut_documents, pack
 from headstart.training.batches.word_feed import (
     HELD_OUT,
     HiddenWordFeed,

@@ -159,15 +159,6 @@ def read(is_late: bool) -> list[str]:
     return [found.why]
 
 
-def ranked_ragged(folder: Path, is_ragged: bool) -> Any:
-    data = hs.load((PIXELS, Y))
-    if not is_ragged:
-        return tuned(folder)
-    train = SimpleNamespace(targets=Ragged.of([[0]] * N))
-    dataset = SimpleNamespace(train=train, name="tags")
-    return ranking.rank_starts(job(dataset=dataset), [data])  # type: ignore[list-item]
-
-
 def worker(can_cut: bool, views: int = 1) -> Any:
     """Take part in a training whose main process has cut the network, or trains uncached."""
     if not views:
@@ -275,11 +266,6 @@ CASES = {
     ),
     "not one model": Case(
         lambda _: contest(), "Raise --budget, or name other starts with --starts", lambda f: rows(f)
-    ),
-    "a target for each part": Case(
-        lambda f: ranked_ragged(f, True),
-        "Name a start to finetune",
-        lambda f: ranked_ragged(f, False),
     ),
     "no start was scored": Case(
         lambda _: raised(ranking._nothing(job(), [one(why="left out: no")])),

@@ -195,7 +195,7 @@ def _terms(dataset: Dataset, pool: Pool, seed: int) -> object:
     some = np.random.default_rng(seed).permutation(len(texts))[:MAX_TERM_TEXTS]
     learned = learn_preprocess(find_start("scratch/tfidf"), [texts[i] for i in some.tolist()])
     assert isinstance(learned, TermPreprocess)
-    return learned.vectorizer.transform(texts)
+    return learned.weights(texts)
 
 
 def certainties(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:

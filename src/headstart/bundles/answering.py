@@ -7,7 +7,7 @@ the network itself is computed by ONNX Runtime in place of PyTorch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from headstart.bundles.session import MODEL, OnnxSession
 from headstart.errors import DataError, ExportError, PackageMissing, StartError
 from headstart.preprocessing import Preprocess, read_preprocess
 from headstart.tasks import Task, array_of, find_task
-from headstart.types import Inputs, Prediction, Schema
+from headstart.types import Inputs, Prediction, Ragged, Rows, Schema
 
 Arrays = Mapping[str, np.ndarray]  # of one member, by the names of its inputs
 
@@ -98,14 +98,14 @@ class Bundle:
             places: Positions, int64, shape (B,).
         """
         return [
-            named(one.preprocess, given.arrays(places))
+            one.preprocess.batch(given, places)
             for one, given in zip(self.members, inputs, strict=True)
         ]
 
     def run(
         self, arrays: Sequence[Arrays], features: list[np.ndarray] | None = None
     ) -> list[np.ndarray]:
-        """Return the logits of each member, float32, shape (B, K).
+        """Return what each member's network gives: logits, float32, (B, K), or (M, T, K) of tokens.
 
         Args:
             arrays: Of each member.
@@ -120,13 +120,31 @@ class Bundle:
             for one, own, each in zip(self.members, arrays, wanted, strict=False)
         ]
 
-    def outputs(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+    def logits(
+        self, arrays: Sequence[Arrays], features: list[np.ndarray] | None = None
+    ) -> list[Rows]:
+        """Return the logits of each member, a row a sample: (B, K), or ragged of words.
+
+        Args:
+            arrays: Of each member.
+            features: As for ``run``.
+
+        Raises:
+            DataError: As ``run`` does.
+        """
+        found = self.run(arrays, features)
+        return [
+            one.preprocess.told(own, made)
+            for one, own, made in zip(self.members, arrays, found, strict=True)
+        ]
+
+    def outputs(self, logits: Sequence[Rows]) -> Rows:
         """Return calibrated probabilities, (B, K), or values in the targets' own unit.
 
         Of several members the mean of theirs, as ``model.Ensemble.combine`` joins them.
 
         Args:
-            logits: Of ``run``.
+            logits: Of ``logits``, or of ``run``: those of tokens, (M, T, K), stay as they are.
         """
         task, schema, first = self.task, self.schema, self.record.members[0]
         if len(self.members) == 1:
@@ -140,18 +158,23 @@ class Bundle:
             mean = sum(s * one for s, one in zip(shares / shares.sum(), each, strict=True))
             scaling = {"mean": first.target_mean, "scale": first.target_scale}
             whole = task.logits_of(np.asarray(mean), **scaling).astype(np.float32)
-        found = task.outputs(
-            whole,
-            schema,
-            temperature=self.record.temperature,
-            target_mean=first.target_mean,
-            target_scale=first.target_scale,
-        )
-        return array_of(found)
+        calibrated = replace(first, temperature=self.record.temperature)
+        if isinstance(whole, np.ndarray) and whole.ndim > 2:
+            each_token = _outputs(task, schema, Ragged.even(whole), calibrated)
+            return (
+                each_token.flat.reshape(whole.shape)
+                if isinstance(each_token, Ragged)
+                else each_token
+            )
+        return _outputs(task, schema, whole, calibrated)
 
-    def predictions(self, names: Sequence[str], outputs: np.ndarray) -> list[Prediction]:
+    def predictions(self, names: Sequence[str], outputs: Rows) -> list[Prediction]:
         """Return what a person reads of outputs, one record a sample."""
         return self.task.predictions(names, outputs, self.schema)
+
+    def predictions_of(self, inputs: Inputs, outputs: Rows) -> list[Prediction]:
+        """Return the same of samples that ``read`` has read: spans at their places in texts."""
+        return self.task.predictions_of(inputs, outputs, self.schema)
 
     def predict(self, samples: Any, names: Sequence[str] | None = None) -> list[Prediction]:
         """Predict new samples, all in one batch.
@@ -165,18 +188,10 @@ class Bundle:
         """
         inputs = self.read(samples, names)
         arrays = self.arrays(inputs, np.arange(len(inputs[0])))
-        return self.predictions(inputs[0].names, self.outputs(self.run(arrays)))
+        return self.predictions_of(inputs[0], self.outputs(self.logits(arrays)))
 
 
-def named(preprocess: Preprocess, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays of a batch by the names of the inputs."""
-    return {
-        one.name: np.ascontiguousarray(array)
-        for one, array in zip(preprocess.inputs, arrays, strict=True)
-    }
-
-
-def _outputs(task: Task, schema: Schema, logits: np.ndarray, record: MemberRecord) -> Any:
+def _outputs(task: Task, schema: Schema, logits: Rows, record: MemberRecord) -> Rows:
     return task.outputs(
         logits,
         schema,
@@ -209,7 +224,7 @@ def open_bundle(folder: Path, *, num_threads: int = 1, is_whole: bool = True) ->
             raise
         except StartError as error:
             raise ExportError(f"{folder} cannot be opened: {error}") from error
-        wanted = preprocess.inputs, num_outputs, num_threads, one.features
+        wanted = preprocess.exported_inputs, num_outputs, num_threads, one.features
         session = OnnxSession(own / MODEL, *wanted)
         members.append(BundleMember(one, preprocess, session))
     return Bundle(folder, record, tuple(members), version)

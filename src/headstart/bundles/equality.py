@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.types import Ragged, Rows
+
 TOLERANCE = 1e-4
 BATCHES = (1, 2, 3, 7, 33)
 
@@ -38,8 +40,9 @@ class Agreement:
         return self.largest <= self.allowed and not self.num_wrong  # False of NaN
 
 
-def compare_logits(found: np.ndarray, expected: np.ndarray) -> Agreement:
-    """Compare logits, float, shape (B, K), with those that they should be."""
+def compare_logits(found: Rows, expected: Rows) -> Agreement:
+    """Compare logits, float, shape (B, K) or ragged of words, with those that they should be."""
+    found, expected = _flat(found), _flat(expected)
     allowed = TOLERANCE + TOLERANCE * float(np.abs(expected).max(initial=0.0))
     largest = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0))
     if expected.shape[1] < 2:
@@ -50,12 +53,18 @@ def compare_logits(found: np.ndarray, expected: np.ndarray) -> Agreement:
     return Agreement(largest, allowed, int(is_turned.sum()), int((is_turned & ~is_near).sum()))
 
 
+def _flat(logits: Rows) -> np.ndarray:
+    """Return logits with a row for each thing that something is told of."""
+    whole = logits.whole if isinstance(logits, Ragged) else logits
+    return whole.reshape(-1, whole.shape[-1])
+
+
 def num_compared(available: int) -> int:
     """Return how many of some samples are compared: those of one batch of each size."""
     return min(available, sum(BATCHES))
 
 
-def in_batches(run: Callable[[np.ndarray], np.ndarray], num: int) -> np.ndarray:
+def in_batches(run: Callable[[np.ndarray], Rows], num: int) -> Rows:
     """Return what a network gives for N samples, in batches of every size of ``BATCHES``.
 
     Where there are fewer samples than the batches hold together, they are taken again.
@@ -64,13 +73,13 @@ def in_batches(run: Callable[[np.ndarray], np.ndarray], num: int) -> np.ndarray:
         run: Places of samples, int64, shape (B,), to their logits.
         num: N, at least 1.
     """
-    found: np.ndarray | None = None
-    start = 0
+    rows: dict[int, np.ndarray] = {}
+    is_ragged, start = False, 0
     for size in BATCHES:
         places = np.arange(start, start + size) % num
         made = run(places)
-        found = np.empty((num, made.shape[1]), np.float32) if found is None else found
-        found[places] = made
+        is_ragged = isinstance(made, Ragged)
+        rows.update(zip(places.tolist(), made, strict=True))
         start += size
-    assert found is not None
-    return found
+    found = [rows[place] for place in range(num)]
+    return Ragged.of(found) if is_ragged else np.stack(found)

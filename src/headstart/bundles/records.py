@@ -118,7 +118,7 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
     given = dict(found)
     if given.pop("format") != _FORMAT:
         raise ValueError(f"format {found['format']!r}, expected {_FORMAT}")
-    schema = Schema(**{**given["schema"], "classes": tuple(given["schema"]["classes"])})
+    schema = Schema.from_json(given["schema"])
     task = find_task(schema.task)
     if schema.facts.noun and task.has_classes and not schema.classes:  # facts: KeyError of none
         raise ValueError(f"a {schema.kind} without classes")

@@ -52,7 +52,9 @@ class OnnxSession:
         given = [one for one in given if one[0] != features]
         shapes = [list(one.shape) for one in self._session.get_inputs()]
         is_batched = all(isinstance(shape[0], str) for shape in [*shapes, given[0][1]])
-        if wanted != known or given != [(OUTPUT, [given[0][1][0], num_outputs])] or not is_batched:
+        is_ours = [name for name, _ in given] == [OUTPUT] and given[0][1][-1] == num_outputs
+        is_flat = all(isinstance(axis, str) for axis in given[0][1][:-1])  # of tokens: a length
+        if wanted != known or not (is_ours and is_flat and is_batched):
             raise ExportError(
                 f"{path} takes {known} and gives {given}; expected {wanted} and '{OUTPUT}' of "
                 f"{num_outputs} columns, with a batch of any size. Export the run again."
@@ -61,7 +63,7 @@ class OnnxSession:
     def run(
         self, arrays: Mapping[str, np.ndarray], features: list[np.ndarray] | None = None
     ) -> np.ndarray:
-        """Return logits, float32, shape (B, K).
+        """Return logits, float32, shape (B, K), or (B, T, K) of each token.
 
         Args:
             arrays: By name, as ``self.inputs`` says, B rows each.

@@ -37,7 +37,7 @@ class FinishedRun:
     @property
     def schema(self) -> Schema:
         """What is predicted, and of what."""
-        return Schema(**{**self.model["schema"], "classes": tuple(self.model["schema"]["classes"])})
+        return Schema.from_json(self.model["schema"])
 
     @property
     def task(self) -> Task:

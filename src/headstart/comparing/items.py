@@ -255,7 +255,9 @@ def _differ(mine: Rows, its: Rows) -> np.ndarray:
     if isinstance(mine, Ragged):
         pairs = zip(mine, its, strict=True)
         return np.array([not np.array_equal(own, other) for own, other in pairs], bool)
-    differs = np.not_equal(mine, np.asarray(its)).reshape(len(mine), -1)
+    its = np.asarray(its)
+    differs = np.not_equal(mine, its) & ~(np.not_equal(mine, mine) & np.not_equal(its, its))
+    differs = differs.reshape(len(mine), -1)  # of several targets one that both lack is no NaN
     found: np.ndarray = differs.any(axis=1)
     return found
 

@@ -25,6 +25,7 @@ from headstart.evaluation import (
 )
 from headstart.evaluation.clusters import as_groups
 from headstart.evaluation.paired import Resampled
+from headstart.tasks import array_of
 from headstart.types import Comparison
 
 MAX_RUNS = len(ascii_uppercase)
@@ -74,7 +75,7 @@ def compare_runs(runs: Sequence[FinishedRun], *, seed: int = 0) -> Json:
     for (i, j), verdict, p_value in zip(pairs, verdicts, corrected, strict=True):
         judged = replace(verdict, p_value=p_value)
         about = _judged(task.words.pairing, verdict, judged, is_paired=groups is None)
-        about["figures"] = _differences(resampled, i, j)
+        about["figures"] = _differences(resampled, i, j) or _of_parts(items, i, j, seed)
         about |= _moved(items, items.answers[i], items.answers[j])
         comparisons.append(about)
     return {
@@ -135,6 +136,30 @@ def _differences(resampled: Sequence[Resampled], i: int, j: int) -> Mapping[str,
         return {}
     first, second = resampled[i], resampled[j]
     return {name: figure_to_json(first.difference(second, name)) for name in first.values}
+
+
+def _of_parts(items: CommonItems, i: int, j: int, seed: int) -> dict[str, Json]:
+    """Return by how much the second differs in each of several targets; empty where there is one.
+
+    Args:
+        items: With the answers of all runs.
+        i: Which run is the first.
+        j: Which is the second.
+        seed: Of the draws.
+    """
+    first, second, wanted = items.answers[i], items.answers[j], items.targets
+    found = {}
+    for place, part in enumerate(first.run.task.parts):
+        column = array_of(wanted)[:, place]
+        has = np.isfinite(column)
+        said = [part.present(array_of(each.decisions)[has, place]) for each in (first, second)]
+        if has.any():
+            groups = None if items.groups is None else items.groups[has]
+            told = part.task.compare(
+                "A", said[0], "B", said[1], part.present(column), seed=seed, groups=groups
+            )
+            found[f"{part.label}.{told.metric}"] = figure_to_json(told.difference)
+    return found
 
 
 def _moved(items: CommonItems, before: Answers, after: Answers) -> Json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,46 @@ from headstart.types import Figure, Rows
 _NUM_DIGITS = 12
 
 
+@dataclass(frozen=True, eq=False)
+class FoldItems:
+    """The test items of all folds, each predicted by a model that has not seen it.
+
+    Attributes:
+        outputs: Calibrated by the fold's own temperature, N rows.
+        targets: The same.
+        decisions: As the models of the folds have made them.
+        groups: Which belong together, shape (N,); None where each stands alone.
+    """
+
+    outputs: np.ndarray
+    targets: np.ndarray
+    decisions: np.ndarray
+    groups: np.ndarray | None
+
+
+def fold_items(folders: Sequence[Path]) -> FoldItems:
+    """Return the test items of all folds.
+
+    Args:
+        folders: The finished run of each fold.
+
+    Raises:
+        RunFolderError: One is unfinished or damaged.
+    """
+    return _joined([read_finished(folder) for folder in folders])
+
+
+def _joined(runs: Sequence[FinishedRun]) -> FoldItems:
+    each = [_items(run) for run in runs]
+    outputs, targets, decisions = (
+        np.concatenate([np.asarray(part[place]) for part in each]) for place in range(3)
+    )
+    parts = [part[3] for part in each]
+    known = [part for part in parts if part is not None]
+    groups = np.concatenate(known) if len(known) == len(parts) else None
+    return FoldItems(outputs, targets, decisions, groups)
+
+
 def fold_record(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the figures over all items, each predicted by a model that has not seen it.
 
@@ -34,18 +75,10 @@ def fold_record(folders: Sequence[Path]) -> dict[str, Any]:
         RunFolderError: One is unfinished or damaged.
     """
     runs = [read_finished(folder) for folder in folders]
-    first = runs[0]
+    first, items = runs[0], _joined(runs)
     task, schema = first.task, first.schema
-    each = [_items(run) for run in runs]
-    outputs, targets, decisions = (
-        np.concatenate([np.asarray(part[place]) for part in each]) for place in range(3)
-    )
-    parts = [part[3] for part in each]
-    groups = None
-    if all(part is not None for part in parts):
-        groups = np.concatenate([part for part in parts if part is not None])
-    said: dict[str, Any] = {"decisions": decisions} if task.has_classes else {}
-    scores = task.scores(outputs, targets, schema, groups=groups, **said)
+    said: dict[str, Any] = {"decisions": items.decisions} if task.has_classes else {}
+    scores = task.scores(items.outputs, items.targets, schema, groups=items.groups, **said)
     values, known = [_values(run) for run in runs], [_figures(run) for run in runs]
     tested = np.mean([run.data["counts"]["test"] for run in runs])
     learned = np.mean([run.data["counts"]["train"] for run in runs])

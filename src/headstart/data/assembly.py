@@ -152,19 +152,17 @@ def assemble(
         kept = take(samples, chosen)
         return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told)
 
+    train, schema = part(SPLIT_CODES["train"]), records.schema
+    if not how.for_test:
+        schema = replace(schema, task=records.asks.settled(train.targets).name)
     return Dataset(
         name=records.name,
-        schema=records.schema,
-        train=part(SPLIT_CODES["train"]),
+        schema=schema,
+        train=train,
         val=part(SPLIT_CODES["val"]),
         test=part(SPLIT_CODES["test"]),
         fingerprint=fingerprint(
-            ids,
-            identity.exact,
-            records.targets,
-            splits,
-            list(records.classes),
-            _kind(records),
+            ids, identity.exact, records.targets, splits, list(records.classes), _kind(records)
         ),
         split_origin=divided.origin,
         drawn_splits=divided.drawn,

@@ -13,6 +13,7 @@ import numpy as np
 from headstart.columnar import give_memory_back
 from headstart.data.chance import MUCH_MORE, fewer_rows, likeness, num_pairs, without_chance
 from headstart.data.identity import Identity, has_equal, ordinals
+from headstart.data.paired_texts import describe_pairs, turned_groups
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.tasks import Task, array_of
@@ -31,12 +32,20 @@ class Copies:
         groups: int64, shape (N,), the same for copies; all different where likeness is chance.
         by_chance: Whether rows of this table are alike by chance.
         columns: Of a table, those that were compared.
+        turned: Of pairs of texts, int64, shape (N,), the same for pairs that are the same in either
+            order; None where no pair stands there turned.
     """
 
     contents: np.ndarray
     groups: np.ndarray
     by_chance: bool = False
     columns: Sequence[str] = ()
+    turned: np.ndarray | None = None
+
+    @property
+    def together(self) -> np.ndarray:
+        """int64, shape (N,), the same for what a split that is drawn keeps on one side."""
+        return self.groups if self.turned is None else connected(self.groups, self.turned)
 
     @property
     def is_copy(self) -> np.ndarray:
@@ -60,8 +69,9 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
     contents = identity.content
     give_memory_back(len(contents))  # what the contents were found with
     own = np.arange(len(contents))
+    turned = turned_groups(samples.texts, contents) if isinstance(samples, TextSamples) else None
     if not has_equal(contents):
-        return Copies(contents, own, columns=columns)
+        return Copies(contents, own, columns=columns, turned=turned)
     _, groups = np.unique(contents, return_inverse=True)
     groups = groups.reshape(-1)
     if isinstance(samples, TableSamples):
@@ -72,7 +82,7 @@ def find_copies(samples: Samples, identity: Identity, columns: Sequence[str] = (
             return Copies(contents, own, by_chance=True, columns=columns)
     elif isinstance(samples, TextSamples):
         groups = without_chance(samples.texts, groups)
-    return Copies(contents, groups, columns=columns)
+    return Copies(contents, groups, columns=columns, turned=turned)
 
 
 def joined_groups(copies: Copies, groups: Sequence[str] | None) -> np.ndarray | None:
@@ -81,11 +91,12 @@ def joined_groups(copies: Copies, groups: Sequence[str] | None) -> np.ndarray | 
     Returns:
         int64, shape (N,); None where no group has two samples.
     """
+    is_torn = copies.any or copies.turned is not None
     if groups is None:
-        return copies.groups if copies.any else None
+        return copies.together if is_torn else None
     _, told = np.unique(np.asarray(groups), return_inverse=True)
     told = told.reshape(-1)
-    return connected(told, copies.groups) if copies.any else told
+    return connected(told, copies.together) if is_torn else told
 
 
 def connected(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -168,8 +179,9 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
             "makes of so few different cells: they count as rows of their own."
         )
         return [Finding("copies", "note", (), sentence)]
+    of_pairs = describe_pairs(records, splits, copies.turned)
     if not copies.any:
-        return []
+        return of_pairs
     compared = Compared(
         records.modality,
         records.samples.name,
@@ -184,7 +196,7 @@ def describe_copies(records: Records, copies: Copies, splits: np.ndarray) -> lis
     findings = [tell_shared(compared, found, is_first=found is across[0]) for found in across]
     findings.append(tell_copies(compared, has_leak=bool(across)))
     odd = tell_contradictions(compared)
-    return findings if odd is None else [*findings, odd]
+    return [*findings, *([] if odd is None else [odd]), *of_pairs]
 
 
 def tell_copies(compared: Compared, *, has_leak: bool) -> Finding:

@@ -13,7 +13,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -64,6 +64,7 @@ class TextCorpus:
         column: Column of the texts, where there is one.
         modality: What a document is.
         bad_samples: Documents that could not be used.
+        labelled: The data that labels were read of; None where nothing says labels.
     """
 
     name: str
@@ -78,6 +79,11 @@ class TextCorpus:
     column: str | None = None
     modality: Modality = "text"
     bad_samples: Sequence[BadSample] = ()
+    labelled: Dataset | None = None
+
+    def of(self, dataset: Dataset) -> TextCorpus:
+        """Return the corpus of other labelled data."""
+        return replace(corpus_of(dataset), load_seconds=self.load_seconds)
 
     def stretches(self) -> Iterator[Stretch]:
         """Yield all documents, a part at a time.
@@ -205,6 +211,7 @@ def corpus_of(dataset: Dataset) -> TextCorpus:
         load_seconds=dataset.load_seconds,
         origin=f"the val split: {dataset.split_origin.get('val', 'given')}",
         column=dataset.input_column,
+        labelled=dataset,
     )
 
 

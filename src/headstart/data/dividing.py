@@ -9,7 +9,7 @@ those that are tested.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -162,6 +162,30 @@ def part_of_train(dataset: Dataset, num: int, seed: int) -> Dataset:
     return _divided(pool, learned, num_train + val, num_train + num_val + test, how)
 
 
+def without_train(dataset: Dataset, ids: Collection[int]) -> Dataset:
+    """Return the data without some of its training samples.
+
+    Args:
+        dataset: As it was loaded.
+        ids: Of the samples that are left out.
+
+    Raises:
+        DataError: If none would be left.
+    """
+    kept = np.flatnonzero(~np.isin(dataset.train.ids, np.array(sorted(ids), np.int64)))
+    if not len(kept):
+        raise DataError(
+            f"All {len(dataset.train):,} training samples of {dataset.name} would be left out; "
+            "expected some to learn from. Give samples that test does not hold."
+        )
+    told = [blake2b(dataset.train.ids[kept].tobytes(), digest_size=8).hexdigest()]
+    return replace(
+        dataset,
+        train=part_of_split(dataset.train, kept),
+        fingerprint=_fingerprint(dataset.fingerprint, "without", *told),
+    )
+
+
 def pooled_data(dataset: Dataset, names: Sequence[SplitName]) -> Dataset:
     """Return data whose train split holds the samples of several splits, and the others none.
 
@@ -177,7 +201,7 @@ def pooled_data(dataset: Dataset, names: Sequence[SplitName]) -> Dataset:
         _all_of([split.contents for split in splits]),
         _all_of([split.groups for split in splits]),
     )
-    nothing = _part(whole, np.zeros(0, np.int64))
+    nothing = part_of_split(whole, np.zeros(0, np.int64))
     return replace(
         dataset,
         train=whole,
@@ -219,7 +243,13 @@ def _names(parts: Sequence[Any]) -> list[str]:
     return [part.name(i) for part in parts for i in range(len(part))]
 
 
-def _part(split: Split, places: np.ndarray) -> Split:
+def part_of_split(split: Split, places: np.ndarray) -> Split:
+    """Return some of the samples of a split.
+
+    Args:
+        split: Any.
+        places: int64, which of them.
+    """
     return Split(
         take(split.samples, places),
         np.asarray(split.targets)[places],
@@ -233,7 +263,7 @@ def _divided(
     pool: Dataset, learned: np.ndarray, chosen: np.ndarray, tested: np.ndarray, how: str
 ) -> Dataset:
     """Return a pool's samples as train, val and test."""
-    train, val, test = (_part(pool.train, places) for places in (learned, chosen, tested))
+    train, val, test = (part_of_split(pool.train, places) for places in (learned, chosen, tested))
     what = [how, *(blake2b(s.ids.tobytes(), digest_size=8).hexdigest() for s in (train, val, test))]
     return replace(
         pool,

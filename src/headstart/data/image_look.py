@@ -22,6 +22,7 @@ from headstart.types import CUT_MOST, Finding, GreyLevels, ImageSpec, Ragged, Ro
 LOOKED_AT = 64
 SAMPLES_LOOKED_AT = 64  # of all, and of each class, but no more than MOST_LOOKED_AT together
 LEAST_OF_A_CLASS, MOST_LOOKED_AT = 2, 4096
+FEW_LEVELS = 10  # between the darkest and the brightest value of a picture of 8 bits
 SEEN_LEAST = 0.5  # share of the picture in its centre square
 LONG_LEAST = 0.1  # of the images, from which long ones among others are said
 _SPEC = ImageSpec(32, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", 32, 3, "squash")
@@ -53,13 +54,15 @@ def look_at_images(samples: Samples, sizes: np.ndarray, chosen: np.ndarray) -> I
     if len(chosen) == 0:
         return ImageLook()
     places = chosen[np.unique(np.linspace(0, len(chosen) - 1, LOOKED_AT).astype(int))]
-    constant, deep, looked_at = list[str](), list[np.ndarray](), 0
+    constant, dull, deep, looked_at = list[str](), list[int](), list[np.ndarray](), 0
     for place in places.tolist():
         try:
             content = samples.read(place)
             values = grey_values(content)
             if values is None:
                 values = decode_one(content, _SPEC)
+                if 0 < np.ptp(values) < FEW_LEVELS:
+                    dull += [int(values.min()), int(values.max())]
             else:
                 deep.append(values)
         except UnreadableImage:
@@ -75,6 +78,7 @@ def look_at_images(samples: Samples, sizes: np.ndarray, chosen: np.ndarray) -> I
         *_of_levels(levels, len(deep), looked_at),
         *_of_pages(samples, sizes[:, 2], chosen),
         *_of_constant(constant, looked_at),
+        *_of_dull(dull, looked_at),
     ]
     return ImageLook(findings, float(cut.mean()), levels)
 
@@ -102,6 +106,20 @@ def _of_shapes(sizes: np.ndarray, cut: np.ndarray) -> list[Finding]:
         "--framing pad shows all of every picture."
     )
     return [Finding("truncated", "warning", (), sentence)]
+
+
+def _of_dull(ends: Sequence[int], looked_at: int) -> list[Finding]:
+    """Say that pictures of 8 bits use next to none of their levels; ends are two of each."""
+    if len(ends) < looked_at:  # half of them
+        return []
+    sentence = (
+        f"{len(ends) // 2:,} of {looked_at:,} training images looked at use fewer than "
+        f"{FEW_LEVELS} of 256 levels ({min(ends)} to {max(ends)} in all), as masks and maps of "
+        "classes do: a network sees next to nothing. Spread the values over 0 to 255, or give the "
+        "pictures "
+        "themselves."
+    )
+    return [Finding("constant", "warning", (), sentence)]
 
 
 def _levels(deep: Sequence[np.ndarray]) -> GreyLevels | None:

@@ -72,7 +72,8 @@ def load(
             pyarrow Table, or ``(X, y)``: arrays or tensors of images or numbers, or texts.
         label: Column with the targets; ``label`` when not given.
         image_column: Column with image paths or bytes; found by itself when only one fits.
-        text: Column with texts; found by itself when only one fits.
+        text: Column with texts; found by itself when only one fits. Two with a comma between are
+            pairs of texts, for example ``premise,hypothesis``; found by itself by usual names.
         task: What to learn: one class, several labels, or a number; decided by the label column
             when ``auto``.
         separator: What stands between the labels of one cell, for example ``;``.

@@ -42,7 +42,7 @@ class ReadOptions:
     Attributes:
         label: Target column.
         image_column: Column of images.
-        text: Column of texts.
+        text: Column of texts; or two of them with a comma between, which are pairs.
         group: Column whose equal values stay on one side of the split; or what tells it of a path.
         task: What to learn: the name of a task, or ``auto``.
         separator: What stands between the labels of one cell.
@@ -110,6 +110,19 @@ class ReadOptions:
         trained = self.schema.label if self.schema else None
         is_there = trained in columns or DEFAULT_LABEL not in columns
         return self.label or (trained if is_there else None) or DEFAULT_LABEL
+
+    def labels_among(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Return the target columns where several are said: ``topic,stars``; else none.
+
+        Args:
+            columns: Of the table: a name that holds a comma is looked for first.
+        """
+        of_model = self.schema.label if self.schema and self.schema.parts else None
+        said = self.label or of_model
+        if said is None or said in columns:
+            return ()
+        parts = tuple(part.strip() for part in said.split(","))
+        return parts if len(parts) > 1 and all(parts) else ()
 
     @property
     def kept_columns(self) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ class Records:
         task: What the targets ask for.
         label: Name of the target column, or None where the layout gives the target.
         input_column: Name of the column of images or texts, or None where there is none.
+        parts: Of several targets the schema of each.
+        sides: Of pairs of texts what the two are called: their columns, where there are any.
         groups: For each sample the group that must stay on one side, or None.
         findings: What a user should know of it.
         modality: What a sample is.
@@ -67,6 +69,8 @@ class Records:
     task: TaskName
     label: str | None = None
     input_column: str | None = None
+    sides: tuple[str, ...] = ()
+    parts: tuple[Schema, ...] = ()
     groups: Sequence[str] | None = None
     findings: list[Finding] = field(default_factory=list)
     modality: Modality = "image"
@@ -82,7 +86,9 @@ class Records:
     def schema(self) -> Schema:
         """What they ask of a model."""
         kind = self.modality, self.task, self.classes, self.label
-        return Schema(*kind, counts_from_one=self.counts_from_one)
+        return Schema(
+            *kind, counts_from_one=self.counts_from_one, sides=self.sides, parts=self.parts
+        )
 
     @property
     def asks(self) -> Task:

@@ -20,6 +20,7 @@ from headstart.cells import as_number, is_missing
 from headstart.columnar import joined
 from headstart.data.groups import names_groups, repeated_columns
 from headstart.data.options import ReadOptions
+from headstart.data.paired_texts import named_pair, said_columns
 from headstart.data.sources.columns import Table
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
@@ -45,11 +46,13 @@ class Roles:
     Attributes:
         modality: Of the inputs.
         column: The column of images or texts; None for tables.
+        second: Of pairs of texts the column of the second ones; None where texts stand alone.
         findings: What a user should know of it.
     """
 
     modality: Modality
     column: str | None = None
+    second: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -77,25 +80,28 @@ def find_roles(
         return Roles("image", options.image_column)
     others_taken = {target, options.group, *taken, *options.drop}
     free = [column for column in table.columns if column not in others_taken]
-    if options.text:
-        need_column(table, options.text, "text", "--text")
-        return _texts(options.text, free, is_found=False)
+    if said := said_columns(options.text, table.columns):
+        for column in said:
+            need_column(table, column, "text", "--text")
+        return _texts(said, free, is_found=False)
     if options.kept_columns:
         return Roles("table")
     trained = options.preprocess
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
+    if pair := _find_pair(table, free, options):
+        return _texts(pair, free, is_found=not (trained and trained.is_pair))
     heads = {column: table.head(column) for column in free}
     worded = [c for c in free if any(isinstance(value, Sentence) for value in heads[c])]
     if worded:
-        return _texts(worded[0], free, is_found=False)
+        return _texts((worded[0],), free, is_found=False)
     images = [column for column in free if is_image_column(heads[column])]
     if not images and beside is not None and not options.text:
         ids = [column for column in free if beside.are_named(heads[column])]
         if ids:
             found = next((beside.find(v) for v in heads[ids[0]] if beside.find(v)), "")
             sentence = f"Column '{ids[0]}' names the images beside {table.where}, such as {found}."
-            return Roles("image", ids[0], [Finding("reading", "note", (), sentence)])
+            return Roles("image", ids[0], findings=[Finding("reading", "note", (), sentence)])
     if len(images) == 1:
         return Roles("image", images[0])
     if images:
@@ -106,7 +112,7 @@ def find_roles(
     prose = {column: how for column in free if (how := prose_kind(heads[column]))}
     others = [c for c in free if c not in prose and is_cell_column(heads[c])]
     if not prose and (named := _named_text(free, heads)):
-        return _texts(named, free, is_found=True)
+        return _texts((named,), free, is_found=True)
     if not prose:
         return _only_words(table, free, heads)
     long = [column for column, how in prose.items() if how == "long"]
@@ -119,12 +125,23 @@ def find_roles(
             "table without it."
         )
     if len(prose) > 1:
+        both = f"; or two that belong together, --text {','.join(list(prose)[:2])}"
         raise DataError(
             f"{table.where} has {len(prose)} columns that could hold the texts "
-            f"({quoted(list(prose))}). Name one, for example --text {(long or list(prose))[0]}; "
-            "or leave them out with --drop to read a table."
+            f"({quoted(list(prose))}). Name one, for example --text {(long or list(prose))[0]}"
+            f"{both}; or leave them out with --drop to read a table."
         )
-    return _texts(next(iter(prose)), free, is_found=True)
+    return _texts((next(iter(prose)),), free, is_found=True)
+
+
+def _find_pair(table: Table, free: Sequence[str], options: ReadOptions) -> Sequence[str]:
+    """Return the two columns that are a pair of texts; none where none are known to be."""
+    # one of two texts may also say what belongs together
+    columns = [*free, *(c for c in table.columns if c == options.group)]
+    trained = options.preprocess
+    if trained and trained.is_pair and set(trained.columns) <= set(columns):
+        return trained.columns
+    return named_pair({column: table.head(column) for column in columns})
 
 
 def _named_text(free: Sequence[str], heads: dict[str, list[object]]) -> str:
@@ -149,7 +166,7 @@ def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]
         differ = distinct == len(words) and IDENTIFIER.fullmatch(free[0]) is not None
         identifier = [_identifier(free[0], table.where)] if differ else []
         if is_text and None in numbers and distinct > MOSTLY_DISTINCT * len(words):
-            texts = _texts(free[0], free, is_found=True)
+            texts = _texts((free[0],), free, is_found=True)
             return replace(texts, findings=[*texts.findings, *identifier])
         return Roles("table", findings=identifier)
     if not free:
@@ -167,14 +184,17 @@ def _identifier(column: str, where: str) -> Finding:
     return Finding("identifier", "warning", (), sentence)
 
 
-def _texts(column: str, free: Sequence[str], *, is_found: bool) -> Roles:
-    findings = []
+def _texts(columns: Sequence[str], free: Sequence[str], *, is_found: bool) -> Roles:
+    """Return the role of a column of texts, or of two, which are pairs."""
+    findings, is_pair = [], len(columns) == 2
     if is_found:
-        findings.append(Finding("reading", "note", (), f"Texts come from column '{column}'."))
-    if unused := [other for other in free if other != column]:
+        what = f"Pairs of texts come from columns {quoted(columns)}." if is_pair else None
+        sentence = what or f"Texts come from column '{columns[0]}'."
+        findings.append(Finding("reading", "note", (), sentence))
+    if unused := [other for other in free if other not in columns]:
         sentence = f"Columns that are not used: {quoted(unused)}."
         findings.append(Finding("unused", "note", (), sentence))
-    return Roles("text", column, findings)
+    return Roles("text", columns[0], columns[1] if is_pair else None, findings)
 
 
 def unused_beside(
@@ -190,7 +210,7 @@ def unused_beside(
     """
     if roles.column is None:
         return []
-    known = {*taken, roles.column, options.group, *options.drop}
+    known = {*taken, roles.column, roles.second, options.group, *options.drop}
     unused = [column for column in tables[0].columns if column not in known]
     said = []
     if unused and not any(one.kind == "unused" for one in roles.findings):
@@ -229,7 +249,10 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
         "image": ("image", "path", "file"),
         "text": ("text", "review", "sentence", "content"),
     }
-    example = next((c for c in likely.get(role, ()) if c in table.columns), example)
+    within = [c for c in table.columns if c.rpartition(".")[2] == column and role == "target"]
+    example = next(
+        (c for c in likely.get(role, ()) if c in table.columns), (within or [example])[0]
+    )
     # the command line and Python come through here alike, and so the sentence serves both
     keyword = option.removeprefix("--").replace("-", "_")
     remedy = (

@@ -16,13 +16,20 @@ from headstart.evaluation.calibration import (
     softmax,
 )
 from headstart.evaluation.class_scores import accuracy, score_classes
-from headstart.evaluation.clusters import as_groups
+from headstart.evaluation.clusters import Groups, as_groups
 from headstart.evaluation.comparison import compare_classes, compare_labels, compare_values
 from headstart.evaluation.conformal import (
     class_misfits,
     conformal_bound,
     coverage_range,
     label_set_misfits,
+)
+from headstart.evaluation.costs import (
+    CostMatrix,
+    cost_difference,
+    expected_costs,
+    mean_cost,
+    parse_costs,
 )
 from headstart.evaluation.curves import (
     lift_points,
@@ -74,6 +81,8 @@ from headstart.evaluation.value_scores import rmse, score_values
 __all__ = [
     "NUM_RESAMPLES",
     "ClassScores",
+    "CostMatrix",
+    "Groups",
     "ItemSums",
     "Scores",
     "TagSet",
@@ -90,11 +99,13 @@ __all__ = [
     "compare_values",
     "comparison_to_json",
     "conformal_bound",
+    "cost_difference",
     "count_texts",
     "coverage_range",
     "decode",
     "entities_of",
     "entity_f1",
+    "expected_costs",
     "f1_micro",
     "f1_micro_and_error",
     "figure_to_json",
@@ -108,10 +119,12 @@ __all__ = [
     "lift_points",
     "majority_baseline",
     "mean_baseline",
+    "mean_cost",
     "mid_p_value",
     "over_all_entities",
     "over_folds",
     "over_seeds",
+    "parse_costs",
     "parse_goal",
     "parse_rejection",
     "precision_recall_points",

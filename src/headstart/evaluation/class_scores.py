@@ -197,13 +197,16 @@ def _costs(
     What a wrong one would cost is what the model's own probabilities of the other classes say; the
     wrong ones that were seen are told beside, as if there were two more.
     """
-    top = probabilities.max(axis=1)
-    rest = np.maximum(1.0 - top, FLOOR)
+    others = np.maximum(probabilities, 0.0)
+    others[np.arange(len(others)), probabilities.argmax(axis=1)] = 0.0
+    # not 1 - top: of probabilities in single precision that is rounding alone
+    rest = others.sum(axis=1)
     if name == "log_loss":
-        entropy = -np.einsum("nk,nk->n", probabilities, np.log(np.clip(probabilities, FLOOR, 1.0)))
-        imagined = (entropy + top * np.log(np.clip(top, FLOOR, 1.0))) / rest
+        costs, none = -np.log(np.clip(probabilities, FLOOR, 1.0)), -math.log(FLOOR)
     else:
-        imagined = squares + 1.0 - 2.0 * (squares - top**2) / rest
+        costs, none = squares[:, None] + 1.0 - 2.0 * probabilities, 2.0
+    imagined = np.full(len(rest), none)
+    np.divide(np.einsum("nk,nk->n", others, costs), rest, out=imagined, where=rest > 0.0)
     number = int(is_wrong.sum())
     wrong = (float(loss[is_wrong].sum()) + 2.0 * float(imagined.mean())) / (number + 2.0)
     right = float(loss[~is_wrong].mean()) if number < len(loss) else 0.0

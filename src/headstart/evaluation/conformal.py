@@ -88,30 +88,37 @@ def coverage_range(num_items: int, coverage: float) -> tuple[float, float] | Non
     return float(low), float(high)
 
 
-def class_misfits(probabilities: np.ndarray) -> np.ndarray:
+def class_misfits(probabilities: np.ndarray, decided: np.ndarray | None = None) -> np.ndarray:
     """Return how ill each class fits: 1 - p, and 0 for the most probable one.
 
     Args:
         probabilities: Shape (N, K).
+        decided: Which classes are answered, bool, shape (N, K): these fit, too, so that a set
+            holds what a tuned threshold says. None answers the most probable one.
 
     Returns:
         float64, shape (N, K).
     """
     found = 1.0 - np.asarray(probabilities, np.float64)
     found[np.arange(len(found)), found.argmin(axis=1)] = 0.0
+    if decided is not None:
+        found[decided] = 0.0
     return found
 
 
-def label_set_misfits(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def label_set_misfits(
+    probabilities: np.ndarray, targets: np.ndarray, decided: np.ndarray | None = None
+) -> np.ndarray:
     """Return how ill all labels of an item fit together: the worst of them; 0 where it has none.
 
     Args:
         probabilities: Of each label, shape (N, K).
         targets: 0 or 1, shape (N, K).
+        decided: As ``class_misfits``.
 
     Returns:
         float64, shape (N,).
     """
-    each = np.where(np.asarray(targets, bool), class_misfits(probabilities), 0.0)
+    each = np.where(np.asarray(targets, bool), class_misfits(probabilities, decided), 0.0)
     found: np.ndarray = each.max(axis=1)
     return found

@@ -16,6 +16,7 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.evaluation.clusters import Groups, as_groups
+from headstart.evaluation.correlations import correlations
 from headstart.evaluation.intervals import NUM_RESAMPLES, check_resamples
 from headstart.evaluation.means import (
     explained,
@@ -28,7 +29,16 @@ from headstart.evaluation.records import Scores
 from headstart.evaluation.shares import exact_ends
 from headstart.types import Figure
 
-FIGURES = ("rmse", "mse", "mae", "r2", "median_absolute_error", "bias")
+FIGURES = (
+    "rmse",
+    "mse",
+    "mae",
+    "r2",
+    "pearson",
+    "spearman",
+    "median_absolute_error",
+    "bias",
+)
 MAX_RESIDUALS = 500
 _FEWEST = 6  # independent items below which no two of them hold the median in 95 of 100 cases
 
@@ -43,8 +53,9 @@ def score_values(
 ) -> Scores:
     """Measure predicted numbers against targets, in the units of the targets.
 
-    ``rmse``, ``mse``, ``mae``, ``r2`` (NaN where all targets are equal), ``median_absolute_error``,
-    and ``bias``, mean of prediction - target.
+    ``rmse``, ``mse``, ``mae``, ``r2`` (NaN where all targets are equal), ``pearson`` and
+    ``spearman`` (NaN where all predictions are, too), ``median_absolute_error``, and ``bias``, mean
+    of prediction - target.
 
     Args:
         values: Predictions, shape (N,), N at least 1, in the units of the targets.
@@ -155,6 +166,9 @@ def _figures(
         units = unit_sums(squares, groups, seed)
         figure = studentised_interval(units, explained, num_resamples=num_resamples, seed=seed)
         found["r2"] = within(figure, -math.inf, 1.0)
+    found["pearson"], found["spearman"] = correlations(
+        predictions, targets, groups, num_resamples=num_resamples, seed=seed
+    )
     found["median_absolute_error"] = _median(np.abs(errors), groups)
     return {name: found[name] for name in FIGURES}
 

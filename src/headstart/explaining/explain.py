@@ -164,7 +164,12 @@ def explain_samples(
 
 
 def way_of(ensemble: Ensemble) -> Way | None:
-    """Return how a model's samples are explained; None where its answers are not one a sample."""
+    """Return how a model's samples are explained; None where its answers are not one a sample.
+
+    Several targets are several answers, and words of pairs are of two texts: neither is, yet.
+    """
+    if ensemble.task.parts:
+        return None
     if any(find_head(one.model.head_name).reads_tokens for one in ensemble.members):
         return None
     return EXPLANATIONS.get(ensemble.preprocess.kind)

@@ -24,14 +24,12 @@ from headstart.bundles import (
     golden_bytes,
     manifest_bytes,
 )
-from headstart.bundles.answering import named
 from headstart.bundles.golden import NUM_GOLDEN
-from headstart.exporting.exporters import refuse_words
 from headstart.exporting.model_card import CARD
 from headstart.exporting.onnx_network import ExportedNetwork, exported_network
 from headstart.model import Ensemble, library_versions, model_outputs
 from headstart.preprocessing import NamedInput
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows
 
 # A network, example inputs and the start's address to a file's name and content.
 WriteNetwork = Callable[[ExportedNetwork, Sequence[np.ndarray], str], tuple[str, bytes]]
@@ -73,7 +71,6 @@ def write_networks(
         reading: How files of the training data were read.
         write: Makes the file of a network.
     """
-    refuse_words(ensemble.task.name)
     members = []
     for place, (one, inputs) in enumerate(zip(ensemble.members, samples.inputs, strict=True)):
         where = "" if ensemble.is_one else f"members/{place + 1}"
@@ -81,7 +78,7 @@ def write_networks(
         own.mkdir(parents=True, exist_ok=True)
         preprocess, address = model.encoder.preprocess, model.encoder.start.address
         network = exported_network(model)
-        arrays = named(preprocess, inputs.arrays(np.arange(_LEAST_EXAMPLES) % len(inputs)))
+        arrays = preprocess.batch(inputs, np.arange(_LEAST_EXAMPLES) % len(inputs))
         example = [_example(wanted, arrays[wanted.name]) for wanted in network.inputs]
         file, content = write(network, example, address)
         (own / file).write_bytes(content)
@@ -127,12 +124,10 @@ class Golden:
     """
 
     arrays: Sequence[Mapping[str, np.ndarray]]
-    logits: Sequence[np.ndarray]
+    logits: Sequence[Rows]
 
 
-def golden_of(
-    ensemble: Ensemble, samples: ComparedSamples, expected: Sequence[np.ndarray]
-) -> Golden:
+def golden_of(ensemble: Ensemble, samples: ComparedSamples, expected: Sequence[Rows]) -> Golden:
     """Return the first of the compared samples, with the logits of each member.
 
     Args:
@@ -142,7 +137,7 @@ def golden_of(
     """
     places = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
     arrays = [
-        named(one.model.encoder.preprocess, own.arrays(places))
+        one.model.encoder.preprocess.batch(own, places)
         for one, own in zip(ensemble.members, samples.inputs, strict=True)
     ]
     return Golden(arrays, [one[places] for one in expected])

@@ -31,9 +31,16 @@ class Exporter:
 
 
 def _transformers(model: Model, folder: str | Path) -> Path:
+    from headstart.exporting.causal_folder import export_causal, writes_on
     from headstart.exporting.transformers_folder import export_transformers
 
-    return export_transformers(model, folder)
+    return export_causal(model, folder) if writes_on(model) else export_transformers(model, folder)
+
+
+def _gguf(model: Model, folder: str | Path) -> Path:
+    from headstart.exporting.gguf_file import export_gguf
+
+    return export_gguf(model, folder)
 
 
 def _timm(model: Model, folder: str | Path) -> Path:
@@ -45,6 +52,7 @@ def _timm(model: Model, folder: str | Path) -> Path:
 EXPORTERS: dict[str, Exporter] = {
     "transformers": Exporter("text", _transformers),
     "timm": Exporter("image", _timm),
+    "gguf": Exporter("text", _gguf),
 }
 
 
@@ -90,8 +98,8 @@ def export_choices() -> tuple[str, ...]:
     return ("auto", *EXPORTERS, *OF_ALL)
 
 
-def refuse_words(task: object) -> None:
-    """Refuse what tells of words or writes where a whole run is exported, before it is loaded.
+def refuse_written(task: object) -> None:
+    """Refuse what writes texts where a whole run is exported, before it is loaded.
 
     Args:
         task: Its name, as a record holds it; what is none is left to whoever reads the record.
@@ -105,10 +113,4 @@ def refuse_words(task: object) -> None:
             f"A model that writes texts ({task}) becomes no bundle, program or plain weights yet: "
             "it is run once for every token. Expected a run that answers for whole samples. Export "
             "for transformers, --to transformers, or answer with 'headstart predict'."
-        )
-    if found is not None and found.tells_words:
-        raise ExportError(
-            f"Tags of words ({task}) become no bundle, program or plain weights yet: long texts "
-            "are read in windows. Expected a run that answers for whole samples. Export for "
-            "transformers, --to transformers, or answer with 'headstart predict'."
         )

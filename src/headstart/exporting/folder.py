@@ -54,11 +54,11 @@ def refuse_occupied(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         names = ", ".join(sorted(os.listdir(folder))[:3])
         raise ExportError(
-            f"{folder} is not empty ({names}). Expected a new or empty folder. Choose another one, "
-            f"or move these files away."
+            f"{folder} is not empty ({names}). Expected a new or empty folder. Choose another "
+            f"--out, or move these files away."
         )
     if folder.exists() and not folder.is_dir():
-        raise ExportError(f"{folder} is a file. Expected a folder. Choose another name.")
+        raise ExportError(f"{folder} is a file. Expected a folder. Choose another --out.")
 
 
 def check_same(found: Tensor, expected: Tensor, folder: Path) -> None:

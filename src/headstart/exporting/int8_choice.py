@@ -97,12 +97,18 @@ def refuse_int8(schema: Schema, num_members: int) -> None:
         num_members: How many models answer.
 
     Raises:
-        ExportError: If several models answer, or no classes are told.
+        ExportError: If several models answer, or no classes of samples are told.
     """
-    if num_members > 1 or not find_task(schema.task).has_classes:
-        what = f"{num_members} models answer together" if num_members > 1 else "it tells numbers"
+    task = find_task(schema.task)
+    reasons = {
+        f"{num_members} models answer together": num_members > 1,
+        "it tells numbers": not task.has_classes,
+        "it tells of words": task.tells_words,
+    }
+    if what := next((reason for reason, is_so in reasons.items() if is_so), ""):
         raise ExportError(
-            f"--int8 is for one model that tells classes, and {what}. Leave --int8 out."
+            f"--int8 is for one model that tells classes of whole samples, and {what}. Leave "
+            "--int8 out."
         )
 
 
@@ -123,7 +129,7 @@ def choose_int8(bundle: Bundle, samples: Int8Samples, address: str) -> tuple[byt
         {one.name: arrays[one.name] for one in own.session.inputs}
         for arrays in _batches(bundle, samples.calibration, 16)
     ]
-    session = OnnxSession(bundle.path / MODEL, own.preprocess.inputs, _width(bundle))
+    session = OnnxSession(bundle.path / MODEL, own.preprocess.exported_inputs, _width(bundle))
     trials, made = [], {}
     with tempfile.TemporaryDirectory() as name:
         for way, make in WAYS.items():
@@ -136,7 +142,7 @@ def choose_int8(bundle: Bundle, samples: Int8Samples, address: str) -> tuple[byt
                 continue
             path = Path(name) / MODEL
             path.write_bytes(found)
-            narrow = OnnxSession(path, own.preprocess.inputs, _width(bundle))
+            narrow = OnnxSession(path, own.preprocess.exported_inputs, _width(bundle))
             trials.append(_try(way, bundle, session, narrow, samples))
             made[way] = found
     kept = [one for one in trials if one.is_kept]

@@ -28,10 +28,11 @@ def mlflow_files(bundle: Bundle) -> dict[str, str]:
     versions = bundle.record.versions
     width = bundle.task.num_outputs(bundle.schema)
     inputs = [_tensor(one) for one in bundle.members[0].session.inputs]
+    of_tokens = [-1] if bundle.task.tells_words else []
     output = {
         "name": OUTPUT,
         "type": "tensor",
-        "tensor-spec": {"dtype": "float32", "shape": [-1, width]},
+        "tensor-spec": {"dtype": "float32", "shape": [-1, *of_tokens, width]},
     }
     record = {
         "flavors": {

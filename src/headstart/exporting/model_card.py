@@ -134,10 +134,18 @@ def _licence_word(licence: str) -> str:
 def _figures(metrics: Mapping[str, Any], schema: Schema) -> list[str]:
     """Return a table of the test figures."""
     names = find_task(schema.task).figures
-    test = metrics.get("test")
+    folds = metrics.get("folds") or {}
+    test = metrics.get("test") or folds
     if not test:
         return ["The run was not finished when this was exported: nobody has measured it."]
-    rows = [f"On {test['num_items']:,} test items, with 95 % intervals:", ""]
+    told = f"On {test['num_items']:,} test items, with 95 % intervals:"
+    if test is folds:
+        told = (
+            f"It has learned from all samples. Of {test['num_items']:,} items of "
+            f"{test['num_folds']} folds, each predicted by a model that had not seen it, with 95 % "
+            "intervals:"
+        )
+    rows = [told, ""]
     rows += ["| figure | value | from | to |", "|---|---|---|---|"]
     for name, figure in test["figures"].items():
         cells = (figure.get("value"), figure.get("low"), figure.get("high"))

@@ -34,7 +34,6 @@ from headstart.exporting.bundle_files import (
     with_parity,
     write_networks,
 )
-from headstart.exporting.exporters import refuse_words
 from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.int8_choice import Int8Samples, choose_int8
 from headstart.exporting.mlflow_record import mlflow_files
@@ -44,6 +43,7 @@ from headstart.exporting.onnx_file import export_file, require_onnx
 from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.model import Ensemble
 from headstart.monitoring import DRIFT, HeldOut, build_reference
+from headstart.types import Rows
 
 
 def export_onnx_bundle(
@@ -78,10 +78,9 @@ def export_onnx_bundle(
             nothing is left behind.
     """
     target = Path(folder)
-    refuse_words(ensemble.task.name)
     refuse_occupied(target)
     require_onnx()
-    expected = [np.asarray(one) for one in ensemble.run_each(samples.inputs, phase="export")]
+    expected = ensemble.run_each(samples.inputs, phase="export")
     with building(target) as partial:
         record = write_networks(ensemble, samples, partial, name, reading, _write_onnx)
         versions = {**record.versions, **{p: version(p) for p in ("onnx", "onnxruntime")}}
@@ -98,7 +97,7 @@ def export_onnx_bundle(
             (partial / BUNDLE).write_bytes(record.to_bytes())
             bundle = open_bundle(partial, is_whole=False)
             # what serves has to give what it gave here, whatever float32 would
-            golden = replace(golden, logits=bundle.run(golden.arrays))
+            golden = replace(golden, logits=bundle.logits(golden.arrays))
         if held_out is not None:
             record = replace(record, members=_write_reference(bundle, held_out))
         card = model_card(record, metrics)
@@ -114,7 +113,7 @@ def _write_onnx(
 
 
 def _compare(
-    bundle: Bundle, samples: ComparedSamples, expected: Sequence[np.ndarray], target: Path
+    bundle: Bundle, samples: ComparedSamples, expected: Sequence[Rows], target: Path
 ) -> Agreement:
     """Let a bundle answer samples in batches of every size, and compare.
 
@@ -131,8 +130,8 @@ def _compare(
     worst: Agreement | None = None
     for place, wanted in enumerate(expected):
 
-        def run(places: np.ndarray, place: int = place) -> np.ndarray:
-            return bundle.run(bundle.arrays(inputs, places))[place]
+        def run(places: np.ndarray, place: int = place) -> Rows:
+            return bundle.logits(bundle.arrays(inputs, places))[place]
 
         found = compare_logits(in_batches(run, num), wanted)
         if not found.holds:

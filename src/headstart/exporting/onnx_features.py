@@ -65,7 +65,7 @@ def watched(bundle: Bundle, arrays: Mapping[str, np.ndarray]) -> Bundle:
         return bundle
     num_outputs = bundle.task.num_outputs(bundle.schema)
     try:
-        session = OnnxSession(path, first.preprocess.inputs, num_outputs, features=name)
+        session = OnnxSession(path, first.preprocess.exported_inputs, num_outputs, features=name)
     except ExportError:
         return bundle  # it is no value that can be given
     features: list[np.ndarray] = []

@@ -17,6 +17,7 @@ from headstart.model import Model
 from headstart.preprocessing import NamedInput
 from headstart.starts.lora import merge_lora
 from headstart.starts.tables.trees import SET_WORDS, TreeEnsemble
+from headstart.starts.texts.networks import TextNetwork
 
 _WORD_BITS = 32
 
@@ -31,7 +32,7 @@ class ExportedNetwork(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
-        self._inputs: Sequence[NamedInput] = model.encoder.preprocess.inputs
+        self._inputs: Sequence[NamedInput] = model.encoder.preprocess.exported_inputs
 
     @property
     def inputs(self) -> list[NamedInput]:
@@ -39,7 +40,7 @@ class ExportedNetwork(nn.Module):
         return [one for one in self._inputs if 0 not in one.shape]
 
     def forward(self, *arrays: Tensor) -> Tensor:
-        """Return logits, float32 (B, K)."""
+        """Return logits, float32 (B, K), or (B, T, K) of each token."""
         left, given = list(arrays), []
         for one in self._inputs:
             if 0 in one.shape:
@@ -128,6 +129,8 @@ def exported_network(model: Model) -> ExportedNetwork:
     network = whole.encoder.network
     if isinstance(network, TreeEnsemble):
         whole.encoder.network = SteppedTrees(network)
+    if isinstance(network, TextNetwork):
+        network.window = None  # what it is given are windows
     for module in whole.modules():
         if getattr(module, "fused_attn", None) is True:
             module.fused_attn = False  # type: ignore[assignment]

@@ -22,7 +22,6 @@ from headstart.bundles import (
     Agreement,
     compare_logits,
 )
-from headstart.bundles.answering import named
 from headstart.bundles.equality import in_batches
 from headstart.bundles.records import BundleRecord
 from headstart.errors import ExportError, first_line
@@ -38,7 +37,8 @@ from headstart.exporting.model_card import model_card
 from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.exporting.varying import varying_shapes
 from headstart.model import Ensemble
-from headstart.preprocessing import NamedInput, read_preprocess
+from headstart.preprocessing import NamedInput, Preprocess, read_preprocess
+from headstart.types import Rows
 
 PROGRAM = "model.pt2"
 
@@ -71,7 +71,7 @@ def export_pt2(
     """
     target = Path(folder)
     refuse_occupied(target)
-    expected = [np.asarray(one) for one in ensemble.run_each(samples.inputs, phase="export")]
+    expected = ensemble.run_each(samples.inputs, phase="export")
     with building(target) as partial:
         record = write_networks(ensemble, samples, partial, name, reading, _program)
         agreement = _compare(record, samples, expected, partial, target)
@@ -111,7 +111,7 @@ def _program(
 def _compare(
     record: BundleRecord,
     samples: ComparedSamples,
-    expected: Sequence[np.ndarray],
+    expected: Sequence[Rows],
     partial: Path,
     target: Path,
 ) -> Agreement:
@@ -126,7 +126,7 @@ def _compare(
         preprocess = read_preprocess(json.loads(json.dumps(member.preprocess)), own, member.start)
         given = samples.inputs[place]
         inputs = given if samples.raw is None else preprocess.read(list(samples.raw))
-        names = [one for one in preprocess.inputs if 0 not in one.shape]
+        names = [one for one in preprocess.exported_inputs if 0 not in one.shape]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -138,13 +138,13 @@ def _compare(
             places: np.ndarray,
             program: nn.Module = program,
             inputs: Any = inputs,
-            preprocess: Any = preprocess,
+            preprocess: Preprocess = preprocess,
             names: Sequence[NamedInput] = names,
-        ) -> np.ndarray:
-            arrays = named(preprocess, inputs.arrays(places))
+        ) -> Rows:
+            arrays = preprocess.batch(inputs, places)
             with torch.no_grad():
                 logits: Tensor = program(*(torch.from_numpy(arrays[one.name]) for one in names))
-            return logits.numpy()
+            return preprocess.told(arrays, logits.numpy())
 
         agreement = compare_logits(in_batches(run, len(wanted)), wanted)
         if not agreement.holds:

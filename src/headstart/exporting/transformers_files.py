@@ -7,33 +7,46 @@ ids that the model was trained on, text by text, before logits are compared.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import unreadable
 from headstart.model import Model
 from headstart.preprocessing.tokens import CONFIG_NAME, TextTokenizer
+from headstart.types import TextPair
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+_PLAIN = {"input_ids": "ids"}  # what a person calls an input
 
-def write_files(whole: PreTrainedModel, tokenizer: TextTokenizer, folder: Path) -> None:
+
+def write_files(
+    whole: PreTrainedModel,
+    tokenizer: TextTokenizer,
+    folder: Path,
+    *,
+    names: Sequence[str] | None = None,
+) -> None:
     """Write a model of transformers with its tokenizer, the model's length as its limit.
 
     Args:
         whole: The model.
         tokenizer: Its tokenizer.
         folder: Where to.
+        names: Of the inputs of the model; None leaves what the tokenizer says.
     """
     whole.save_pretrained(str(folder))
     files = tokenizer.files()
     config = {**json.loads(files[CONFIG_NAME]), "model_max_length": tokenizer.max_length}
+    if names is not None and "token_type_ids" in names:
+        config["model_input_names"] = list(names)
     told = json.dumps(config, indent=2, ensure_ascii=False).encode()
     for name, content in {**files, CONFIG_NAME: told}.items():
         (folder / name).write_bytes(content)
@@ -88,10 +101,25 @@ class WrittenFolder:
         Raises:
             ExportError: If the tokenizer that was written gives others.
         """
-        inputs = self._tokenizer(text, truncation=True, return_tensors="pt")
-        if inputs["input_ids"][0].tolist() != ids.tolist():
-            raise ExportError(
-                f"The tokenizer exported to {self._target} gives other ids than headstart's for "
-                f"{text[:40]!r}. Nothing was kept. Please report this with the start's name."
-            )
+        return self.read_as(text, {"input_ids": torch.from_numpy(ids)[None]})
+
+    def read_as(self, text: str, own: Mapping[str, Tensor]) -> Any:
+        """Return a text, or a pair, as transformers' model takes it.
+
+        Args:
+            text: The text.
+            own: What the exported model reads of it, by the names of transformers, (1, T) each.
+
+        Raises:
+            ExportError: If the tokenizer that was written gives something else.
+        """
+        sides = (text.first, text.second) if isinstance(text, TextPair) else (text,)
+        inputs = self._tokenizer(*sides, truncation=True, return_tensors="pt")
+        for name, array in own.items():
+            if inputs[name][0].tolist() != array[0].tolist():
+                raise ExportError(
+                    f"The tokenizer exported to {self._target} gives other {_PLAIN.get(name, name)}"
+                    f" than headstart's for {text[:40]!r}. Nothing was kept. Please report this "
+                    "with the start's name."
+                )
         return inputs

@@ -17,6 +17,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,7 @@ from headstart.starts.lora import merge_lora
 from headstart.starts.texts.configs import classifier_name
 from headstart.starts.texts.networks import TextNetwork, make_classifier
 from headstart.tensors import evaluating
+from headstart.types import TextPair, are_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -79,8 +81,9 @@ def export_transformers(
     require_text_extra("The export", "transformers", "tokenizers")
     whole = _assemble(model, network)
     with building(target) as partial, quiet_transformers():
-        write_files(whole, tokenizer, partial)
-        _check(model, tokenizer, partial, target, list(texts or SAMPLE_TEXTS))
+        names = [one.name for one in _preprocess(model).inputs]
+        write_files(whole, tokenizer, partial, names=names)
+        _check(model, partial, target, _compared(model, texts))
     return target
 
 
@@ -136,7 +139,7 @@ def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
     schema = model.schema
     set_labels(config, model, schema.classes or [schema.label or "value"])
     config.problem_type = model.task.transformers_problem
-    config.headstart["max_length"] = _max_length(model)
+    config.headstart["max_length"] = _preprocess(model).max_length
     name = classifier_name(config)
     whole = make_classifier(config)
     weight, bias = _head_in_target_units(model)
@@ -162,25 +165,43 @@ def _head_in_target_units(model: Model) -> tuple[Tensor, Tensor]:
     return weight * model.target_scale, bias * model.target_scale + model.target_mean
 
 
-def _max_length(model: Model) -> int:
+def _preprocess(model: Model) -> TokenPreprocess:
     preprocess = model.encoder.preprocess
     assert isinstance(preprocess, TokenPreprocess)
-    return preprocess.max_length
+    return preprocess
 
 
-def _check(
-    model: Model, tokenizer: TextTokenizer, partial: Path, target: Path, texts: list[str]
-) -> None:
-    """Load what was written as a user would, and compare ids and logits text by text."""
+def _compared(model: Model, texts: Sequence[str] | None) -> list[str]:
+    """Return the texts on which a folder is compared; of pairs, each with the one before it."""
+    given = list(texts or SAMPLE_TEXTS)
+    if not _preprocess(model).is_pair or are_pairs(given):
+        return given
+    full = [text for text in given if text]
+    return [TextPair(text, full[place - 1]) for place, text in enumerate(full)]
+
+
+def _check(model: Model, partial: Path, target: Path, texts: list[str]) -> None:
+    """Load what was written as a user would, and compare inputs and logits text by text."""
     from transformers import AutoModelForSequenceClassification
 
     written = WrittenFolder(AutoModelForSequenceClassification, partial, target)
-    ids, _ = tokenizer.encode(texts)
     found, expected = [], []
     with evaluating(model):
-        for text, own in zip(texts, ids, strict=True):
-            found.append(written.model(**written.read(text, own)).logits)
-            tokens = torch.from_numpy(own).to(torch.int64)[None].to(model.device)
-            logits = model(tokens, torch.ones_like(tokens)).cpu()
+        for text in texts:
+            own = _own_arrays(model, text)
+            found.append(written.model(**written.read_as(text, own)).logits)
+            logits = model(*(array.to(model.device) for array in own.values())).cpu()
             expected.append(logits * model.target_scale + model.target_mean)
     check_same(torch.cat(found), torch.cat(expected), target)
+
+
+def _own_arrays(model: Model, text: str) -> dict[str, Tensor]:
+    """Return what the model itself reads of a text, by the names of transformers."""
+    preprocess = _preprocess(model)
+    if isinstance(text, TextPair):
+        arrays = preprocess.read([text]).arrays(np.arange(1))
+        named = zip(preprocess.inputs, arrays, strict=True)
+        return {one.name: torch.from_numpy(array) for one, array in named}
+    ids, _ = preprocess.tokenizer.encode([text])  # of an empty text there are special ones
+    tokens = torch.from_numpy(ids[0]).to(torch.int64)[None]
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}

@@ -18,7 +18,9 @@ def varying_shapes(inputs: Sequence[NamedInput]) -> tuple[Any, ...]:
     Args:
         inputs: What it takes; a length that differs from sample to sample is a word in the shape.
     """
-    batch, length = (torch.export.Dim(name, min=1) for name in (BATCH, LENGTH))
+    longest = min((one.longest for one in inputs if one.longest is not None), default=None)
+    batch = torch.export.Dim(BATCH, min=1)
+    length = torch.export.Dim(LENGTH, min=1, max=longest)
     each = [
         {0: batch, 1: length} if isinstance(one.shape[0], str) else {0: batch} for one in inputs
     ]

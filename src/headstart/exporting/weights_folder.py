@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart.bundles import MANIFEST, Agreement, compare_logits, manifest_bytes
 from headstart.errors import ExportError
 from headstart.exporting.bundle_files import ComparedSamples
@@ -64,10 +62,7 @@ def export_weights(
         write_ensemble(_merged(ensemble), write, about)
         found = open_ensemble(partial).run_each(samples.inputs, phase="export")
         agreement = max(
-            (
-                compare_logits(np.asarray(one), np.asarray(own))
-                for one, own in zip(found, expected, strict=True)
-            ),
+            (compare_logits(one, own) for one, own in zip(found, expected, strict=True)),
             key=lambda one: one.largest / one.allowed,
         )
         if not agreement.holds:

@@ -89,7 +89,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         refuse_ensemble(path, record)
         refuse_start(path, record)
         refuse_other_format(path, record["format"], record.get("versions"))
-        schema = Schema(**{**record["schema"], "classes": tuple(record["schema"]["classes"])})
+        schema = Schema.from_json(record["schema"])
         # a copy: two runs opened with the same module must not share its weights
         encoder = rebuild_encoder(record["architecture"], deepcopy(module), folder=path)
         if not schema.classes and find_task(schema.task).has_classes:

@@ -29,6 +29,7 @@ from headstart.types.ragged import IGNORED, Ragged
 from headstart.types.texts import Telling, text_array, told_rows
 
 _LOGIT_BYTES = 256 * 10**6  # of one pass of teacher forcing
+_SUMMED_TOKENS = 8_192  # of one pass of a network that hands on sums
 _MOST_SAMPLES, _MOST_WRITTEN = 128, 64  # of a pass; of one that writes, with every beam
 
 
@@ -75,6 +76,8 @@ def tell_texts(
     """
     num = len(inputs)
     written = np.arange(num) if places is None else places
+    if not getattr(inputs, "are_asked", True):
+        written = written[:0]  # texts that stand alone answer nothing
     with evaluating(model):
         found = _forced(model, inputs, compute or model)
         asked_how = how or model.telling
@@ -96,6 +99,10 @@ def _forced(model: Model, inputs: Inputs, compute: Callable[..., Tensor]) -> np.
     if wanted is None or not num:
         return found
     assert isinstance(wanted, Ragged)
+    if (sizes := getattr(inputs, "num_bytes", None)) is not None:
+        found["num_bytes"] = sizes
+    if getattr(model.encoder.network, "hands_on_sums", False):
+        return _summed(model, inputs, compute, found)
     lengths = ordering_lengths(inputs)
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     longest, size = wanted.lengths, 1
@@ -122,6 +129,24 @@ def _forced(model: Model, inputs: Inputs, compute: Callable[..., Tensor]) -> np.
     return found
 
 
+def _summed(
+    model: Model, inputs: Inputs, compute: Callable[..., Tensor], found: np.ndarray
+) -> np.ndarray:
+    """Return the rows of a network that sums up itself what it tells of each sample.
+
+    Samples of like length come together, so that few of their rows stand half empty.
+    """
+    lengths = np.ones(len(inputs)) if inputs.lengths is None else inputs.lengths
+    order = np.argsort(lengths, kind="stable")[::-1]
+    bounds = np.flatnonzero(np.diff(np.cumsum(lengths[order]) // _SUMMED_TOKENS)) + 1
+    for places in np.split(order, bounds):
+        sums = compute(*to_tensors(inputs.arrays(places), model.device)).double().cpu().numpy()
+        found["loss"][places] = sums[:, 0]
+        found["num_tokens"][places] = np.rint(sums[:, 1]).astype(np.int64)
+        found["num_right"][places] = np.rint(sums[:, 2]).astype(np.int64)
+    return found
+
+
 def _written(
     model: Model,
     inputs: Inputs,
@@ -137,8 +162,38 @@ def _written(
         if stop_requested():
             raise StopRequested
         asked = to_tensors(given.asked(places), model.device)
-        ids = network.tell(*asked, how=how).cpu().numpy()
-        yield [preprocess.text_of(row) for row in ids]
+        is_read = len(inputs) == 1 and learned_targets(inputs) is None and how.num_beams == 1
+        if is_read and getattr(network, "hands_on_tokens", False):
+            heard = _Read(preprocess)
+            ids = network.tell(*asked, how=how, on_token=heard)
+            heard.end()
+        else:
+            ids = network.tell(*asked, how=how)
+        yield [preprocess.text_of(row) for row in ids.cpu().numpy()]
+
+
+class _Read:
+    """What reads an answer while it is written, and tells each new piece of it.
+
+    Args:
+        preprocess: Makes texts of ids.
+    """
+
+    def __init__(self, preprocess: Any) -> None:
+        self._preprocess, self._ids, self._told = preprocess, list[int](), ""
+
+    def __call__(self, token: int) -> None:
+        """Take the next token; a letter whose bytes are not all there waits for the rest."""
+        self._ids.append(token)
+        text = self._preprocess.text_of(np.array(self._ids, np.int64))
+        if not text.endswith("\ufffd") and text.startswith(self._told) and text != self._told:
+            emit("written", text=text[len(self._told) :], ends=False)
+            self._told = text
+
+    def end(self) -> None:
+        """Tell what is left."""
+        text = self._preprocess.text_of(np.array(self._ids, np.int64))
+        emit("written", text=text[len(self._told) :], ends=True)
 
 
 def _alike(inputs: Inputs, places: np.ndarray, num_beams: int) -> list[np.ndarray]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.tasks import Task
+from headstart.types import Ragged, Rows
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,26 @@ class KeptAnswers:
         return found
 
 
-def answers_of(task: Task, outputs: np.ndarray) -> KeptAnswers:
+def joined_answers(parts: Sequence[KeptAnswers]) -> KeptAnswers:
+    """Return the answers of all parts, one part after the other; at least one part."""
+    flags = [one.flags for one in parts if one.flags is not None]
+    numbers = np.concatenate([one.numbers for one in parts])
+    return KeptAnswers(numbers, np.concatenate(flags) if flags else None)
+
+
+def answers_of(task: Task, outputs: Rows) -> KeptAnswers:
     """Return what is kept of a model's outputs.
 
     Confidence is the probability of the class that is named; where a sample may have any number of
-    them, the mean over all of how sure each is to be named or not.
+    them, the mean over all of how sure each is to be named or not. Of texts whose words are told of
+    it is the mean over the words, and named is every tag that a word has.
 
     Args:
         task: What is told.
-        outputs: Probabilities or values, shape (N, K).
+        outputs: Probabilities or values, shape (N, K); of words ragged.
     """
+    if isinstance(outputs, Ragged):
+        return _of_words(task, outputs)
     plain = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
     if not task.has_classes:
         return KeptAnswers(plain[:, 0], None)
@@ -49,3 +61,16 @@ def answers_of(task: Task, outputs: np.ndarray) -> KeptAnswers:
         return KeptAnswers(plain.max(axis=1), flags)
     decided = np.asarray(task.decisions(plain), np.uint8)
     return KeptAnswers(np.maximum(plain, 1 - plain).mean(axis=1), decided)
+
+
+def _of_words(task: Task, outputs: Ragged) -> KeptAnswers:
+    """Return what is kept of N texts, each with probabilities (T, K) of its words, T at least 1."""
+    tags = task.decisions(outputs)
+    assert isinstance(tags, Ragged)
+    starts = outputs.offsets[:-1] - outputs.offsets[0]
+    rows = np.repeat(np.arange(len(outputs)), outputs.lengths)
+    sure = outputs.whole[np.arange(len(tags.whole)), tags.whole]
+    means = np.add.reduceat(sure, starts) / outputs.lengths
+    flags = np.zeros((len(outputs), outputs.flat.shape[1]), np.uint8)
+    flags[rows, tags.whole] = 1
+    return KeptAnswers(means.astype(np.float32), flags)

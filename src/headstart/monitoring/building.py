@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.monitoring.answers import KeptAnswers, answers_of
+from headstart.monitoring.answers import KeptAnswers, answers_of, joined_answers
 from headstart.monitoring.columns import ColumnBins, column_bins
 from headstart.monitoring.detectors import (
     EMBEDDINGS,
@@ -95,21 +95,22 @@ def answered(
     bundle: Bundle, parts: Sequence[Sequence[Inputs]]
 ) -> tuple[KeptAnswers, np.ndarray | None]:
     """Return answers and embeddings of samples, as a server would get them."""
-    outputs: list[np.ndarray] = []
+    answers: list[KeptAnswers] = []
     points: list[np.ndarray | None] = []
     for part in parts:
         num = len(part[0])
         for start in range(0, num, _AT_ONCE):
             arrays = bundle.arrays(part, np.arange(start, min(num, start + _AT_ONCE)))
             features: list[np.ndarray] = []
-            outputs.append(bundle.outputs(bundle.run(arrays, features)))
+            outputs = bundle.outputs(bundle.logits(arrays, features))
+            answers.append(answers_of(bundle.task, outputs))
             if _is_row(arrays[0], features):  # nobody's row shall lie in a bundle
                 points.append(None)
                 continue
             points.append(embedded(bundle, arrays[0], features[0] if features else None))
     whole = [one for one in points if one is not None]
     embeddings = np.concatenate(whole) if len(whole) == len(points) else None
-    return answers_of(bundle.task, np.concatenate(outputs)), embeddings
+    return joined_answers(answers), embeddings
 
 
 def _is_row(arrays: Mapping[str, np.ndarray], features: Sequence[np.ndarray]) -> bool:

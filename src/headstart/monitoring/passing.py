@@ -48,6 +48,6 @@ def _answer(bundle: Bundle, inputs: Sequence[Inputs], watch: Watch) -> None:
         places = np.arange(start, min(len(inputs[0]), start + _AT_ONCE))
         arrays = bundle.arrays(inputs, places)
         features: list[np.ndarray] = []
-        outputs = bundle.outputs(bundle.run(arrays, features))
+        outputs = bundle.outputs(bundle.logits(arrays, features))
         watch.add_rows(inputs[0], places)
         watch.add(outputs, arrays[0], features[0] if features else None)

@@ -25,7 +25,7 @@ from headstart.monitoring.embeddings import embedded
 from headstart.monitoring.reference import DriftReference
 from headstart.monitoring.windows import LEAST_SAMPLES, WINDOW, Json, is_alarm, judge
 from headstart.preprocessing import Cells
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows
 
 MOST_WINDOWS = 60  # that a state tells of
 Tell = Callable[[Json], None]
@@ -92,14 +92,14 @@ class Watch:
 
     def add(
         self,
-        outputs: np.ndarray,
+        outputs: Rows,
         arrays: Mapping[str, np.ndarray],
         features: np.ndarray | None,
     ) -> None:
         """Take the answers to a batch.
 
         Args:
-            outputs: Of the bundle, shape (B, K).
+            outputs: Of the bundle, shape (B, K), or ragged of words.
             arrays: Of its first member.
             features: Of the same; None where its network gives none.
         """

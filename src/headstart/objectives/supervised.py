@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.errors import OptionError
+from headstart.objectives.several import batch_loss, item_means, split_mean
 from headstart.tasks import array_of, find_task
 from headstart.tasks.told_texts import told_of
 from headstart.types import Ragged, Rows, TaskName
@@ -37,6 +39,7 @@ class Wanted:
         share: Share of the sample itself in the mix; its partner's target has the rest.
         label_smoothing: Moves targets towards all classes alike, or each label towards 0.5.
         class_weights: Shape (K,), as ``Task.class_weights`` gives them; None weighs all alike.
+        part_weights: Shape (T,), as ``Task.part_weights`` gives them; None weighs all alike.
 
     Source:
         Szegedy et al., CVPR 2016 (smoothing); Zhang et al., ICLR 2018 (mixed targets).
@@ -47,6 +50,7 @@ class Wanted:
     share: float = 1.0
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
+    part_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,10 @@ def find_loss(task: TaskName) -> Loss:
     Raises:
         OptionError: There is no such task, or it has no loss.
     """
-    find_task(task)
+    if parts := find_task(task).parts:
+        return Loss(
+            partial(batch_loss, parts), partial(item_means, parts), partial(split_mean, parts)
+        )
     if task not in LOSSES:
         raise OptionError(
             f"Task '{task}' has no loss, expected one of its name. Add a row to LOSSES of "
@@ -327,6 +334,28 @@ def _split_text_loss(told: Rows, targets: Rows) -> float:
 _OF_WORDS = Loss(word_cross_entropy, _word_cross_entropies, _split_word_cross_entropy)
 # of every task that tells texts: of a batch the mean over the tokens that are told
 OF_TEXTS = Loss(word_cross_entropy, _text_losses, _split_text_loss)
+
+
+def summed_loss(sums: Tensor, wanted: Wanted) -> Tensor:
+    """Return the mean loss of the tokens of a batch, of what a network has summed up itself.
+
+    Args:
+        sums: Shape (B, 4), as ``LanguageNetwork`` gives them.
+        wanted: Of its targets nothing is needed any more; smoothing spreads a share of each.
+    """
+    loss, num, _, spread = sums.sum(0)
+    smoothing = wanted.label_smoothing
+    return ((1 - smoothing) * loss + smoothing * spread) / num.clamp_min(1)
+
+
+def _byte_losses(told: Rows, targets: Rows) -> np.ndarray:
+    """Return the loss a byte of each text."""
+    rows = told_of(told)
+    found: np.ndarray = rows["loss"] / np.maximum(rows["num_bytes"], 1)
+    return found
+
+
+_OF_SUMS = Loss(summed_loss, _byte_losses, _split_text_loss)
 LOSSES: dict[TaskName, Loss] = {
     "classification": Loss(cross_entropy, _cross_entropies, _split_cross_entropy),
     "multi-label": Loss(binary_cross_entropy, _binary_cross_entropies, _split_binary_cross_entropy),
@@ -334,4 +363,5 @@ LOSSES: dict[TaskName, Loss] = {
     "token-classification": _OF_WORDS,
     "tagging": _OF_WORDS,
     "seq2seq": OF_TEXTS,
+    "text-generation": _OF_SUMS,
 }

@@ -9,7 +9,9 @@ imports torch. Left out: augmentation, which happens on the device, and what is 
 from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
+from headstart.preprocessing.for_dialogues import DialoguePreprocess, DialogueTokens
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
 from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -22,8 +24,12 @@ from headstart.preprocessing.samples import UnreadableImage
 __all__ = [
     "KINDS",
     "Cells",
+    "DialoguePreprocess",
+    "DialogueTokens",
     "ImagePreprocess",
     "NamedInput",
+    "PairPreprocess",
+    "PairTermPreprocess",
     "Pixels",
     "Preprocess",
     "SequencePreprocess",
@@ -42,4 +48,5 @@ __all__ = [
     "feature_names",
     "fit_table",
     "read_preprocess",
+    "sides_of",
 ]

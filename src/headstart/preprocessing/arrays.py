@@ -74,11 +74,27 @@ def is_tensor(value: Any) -> bool:
     return hasattr(value, "detach") and hasattr(value, "cpu")
 
 
+def _unmasked(values: np.ma.MaskedArray[Any, Any], what: str) -> np.ndarray:
+    """Return a masked array whose masked cells are missing: NaN among numbers, None otherwise."""
+    if not np.ma.is_masked(values):
+        return np.asarray(values.data)
+    if values.ndim > 2:
+        raise DataError(
+            f"{what} is masked in {int(np.ma.getmaskarray(values).sum()):,} places, and pictures "
+            f"have no gaps; expected all values. Give {what}.filled(0), or another grey."
+        )
+    if values.dtype.kind in "buif":
+        return np.asarray(values.astype(np.float64).filled(np.nan))
+    return np.asarray(values.astype(object).filled(None))
+
+
 def to_numpy(values: Any, what: str) -> np.ndarray:
     """Return an array of an array, a tensor on any device, a pandas column, or a list."""
     if is_tensor(values):
         tensor = values.detach().cpu()
         return np.asarray(tensor.numpy())
+    if isinstance(values, np.ma.MaskedArray):
+        return _unmasked(values, what)
     if hasattr(values, "to_numpy"):
         return np.asarray(values.to_numpy())
     try:

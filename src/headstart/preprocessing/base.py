@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from headstart.errors import DataError
-from headstart.types import Dataset, Inputs, Modality, Samples, SplitName, are_alike
-
-if TYPE_CHECKING:
-    import numpy as np
+from headstart.types import Dataset, Inputs, Modality, Rows, Samples, SplitName, are_alike
 
 AT_ONCE = 128  # samples that are prepared together, so that a folder of photos need not fit memory
 
@@ -52,16 +51,47 @@ class Preprocess:
         kind: Its name in ``kinds.KINDS``, and in JSON.
         modality: What it reads.
         is_instant: Whether preparing a sample takes next to nothing.
+        is_pair: Whether a sample is two texts.
     """
 
     kind: ClassVar[str]
     modality: ClassVar[Modality]
     is_instant: ClassVar[bool] = False
+    is_pair: ClassVar[bool] = False
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
         """What ``Inputs.arrays`` gives, in this order."""
         raise NotImplementedError
+
+    @property
+    def exported_inputs(self) -> tuple[NamedInput, ...]:
+        """What an exported network takes; ``inputs``, but where a sample becomes several rows."""
+        return self.inputs
+
+    def batch(self, inputs: Inputs, places: np.ndarray) -> dict[str, np.ndarray]:
+        """Return some samples as an exported network takes them, by name.
+
+        What stands beside ``exported_inputs`` is not for the network, but for ``told``.
+
+        Args:
+            inputs: As this has read them.
+            places: int64, shape (B,).
+        """
+        return {
+            one.name: np.ascontiguousarray(array)
+            for one, array in zip(self.inputs, inputs.arrays(places), strict=True)
+        }
+
+    def told(self, arrays: Mapping[str, np.ndarray], outputs: np.ndarray) -> Rows:
+        """Return what an exported network gives, a row a sample.
+
+        Args:
+            arrays: As ``batch`` made them.
+            outputs: For its M rows, shape (M, K), or (M, T, K) of each token.
+        """
+        del arrays
+        return outputs
 
     @property
     def columns(self) -> tuple[str, ...]:

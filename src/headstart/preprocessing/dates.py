@@ -53,11 +53,19 @@ _DAY = (
     rf"|\d{{1,2}}[\s.-]*{_MONTH}[\s.,-]*(?:\d{{4}}|\d{{2}})|{_MONTH}\.?\s*\d{{1,2}},?\s+\d{{4}}"
     r"|\d{8}(?:\.0+)?"
 )
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?"
+# Months, quarters, weeks and days of a year: in order, and no days as they stand.
+_PERIOD = re.compile(
+    rf"{_MONTH}\.?[\s,'/-]*(?:\d{{4}}|\d{{2}})|(?:\d{{4}}|\d{{2}})[\s-]*{_MONTH}"
+    r"|\d{4}[-/.](?:0[1-9]|1[0-2])|(?:0[1-9]|1[0-2])[/.]\d{4}"
+    r"|\d{4}[\s-]?Q[1-4]|Q[1-4][\s/'-]*(?:\d{4}|\d{2})|\d{4}-?W\d{2}(?:-?[1-7])?",
+    re.IGNORECASE,
+)
 _CLOCK = (
     r"(?P<hour>\d{1,2})(?P<minutes>:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)\s?(?:(?P<half>[ap])\.?m\.?)?"
     r"\s?(?P<zone>z|[+-]\d{2}:?\d{2})?"
 )
-_WRITTEN = re.compile(rf"(?P<day>{_DAY})(?:(?:T|,?\s+){_CLOCK})?", re.IGNORECASE)
+_WRITTEN = re.compile(rf"{_WEEKDAY}(?P<day>{_DAY})(?:(?:T|,?\s+){_CLOCK})?", re.IGNORECASE)
 
 
 def read_date(value: object, date_format: DateFormat = "") -> datetime.datetime | None:
@@ -169,7 +177,7 @@ def find_format(
         )
         return fitting[0], " ".join(filter(None, notes)) or None
     if not (fitting or is_said or _are_like_dates(words)):
-        return None, None
+        return None, _say_periods(words, name)
     shown = ", ".join(f"'{word}'" for word in words[:SHOWN]) + f" ({where(words[0])})"
     if fitting:
         chosen = _probable(words, fitting)
@@ -196,6 +204,17 @@ def find_format(
     return None, (
         f"Column '{name}' looks like dates such as '{usual}', but holds '{odd}' ({where(odd)}): "
         f"read as categories. Correct it or leave the cell empty, or say --categorical {name}."
+    )
+
+
+def _say_periods(words: Sequence[str], name: str) -> str | None:
+    """Say that cells are months, quarters or weeks, whose order nobody reads; None for others."""
+    if sum(_PERIOD.fullmatch(word.strip()) is not None for word in words) < MOSTLY * len(words):
+        return None
+    shown = ", ".join(f"'{word}'" for word in words[:SHOWN])
+    return (
+        f"Column '{name}' holds months, quarters or weeks such as {shown}: read as categories, in "
+        f"no order. To keep their order, write the first day of each, as {example('')}."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -199,12 +199,21 @@ class TermPreprocess(TextPreprocess):
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
         """The weights."""
-        return (NamedInput("terms", "float32", (self.vectorizer.num_terms,)),)
+        return (NamedInput("terms", "float32", (self.num_terms,)),)
+
+    @property
+    def num_terms(self) -> int:
+        """Numbers a text becomes."""
+        return self.vectorizer.num_terms
+
+    def weights(self, texts: Sequence[str]) -> Any:
+        """Return SciPy CSR, float32, shape (N, D), of texts that can be used."""
+        return self.vectorizer.transform(texts)
 
     def _encode(self, usable: UsableTexts, task: str) -> Terms:
         del task
         texts = [usable.samples.texts[i] for i in usable.places.tolist()]
-        return Terms(self.vectorizer.transform(texts), *usable.kept())
+        return Terms(self.weights(texts), *usable.kept())
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON-able dict; the terms themselves are in ``files``."""

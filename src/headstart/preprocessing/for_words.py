@@ -31,10 +31,12 @@ from headstart.preprocessing.json_records import check_column, damaged, read_rec
 from headstart.preprocessing.memory import memory_table
 from headstart.preprocessing.tokens import read_tokenizer
 from headstart.preprocessing.word_places import CUTS, CutAt, with_words
-from headstart.types import Finding, Sentence
+from headstart.preprocessing.word_windows import Window, word_windows
+from headstart.types import Finding, Inputs, Rows, Sentence
 from headstart.types.ragged import Ragged
 
 NO_WORDS = "it has no word"
+_WHERE = ("word_rows", "word_places", "word_counts")
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ class WordPreprocess(TokenPreprocess):
     kind: ClassVar[str] = "words"
 
     @property
-    def window(self) -> tuple[int, int, int]:
-        """Tokens that an encoder reads at once, special ones before and behind included."""
+    def window(self) -> Window:
+        """How much of a text an encoder reads at once."""
         before, behind = self.tokenizer.frame
-        return self.max_length, len(before), len(behind)
+        return Window(self.max_length, len(before), len(behind))
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
@@ -95,6 +97,34 @@ class WordPreprocess(TokenPreprocess):
         ids, mask = super().inputs
         firsts = NamedInput("first_tokens", "int64", ("words",), (self.max_length,))
         return ids, mask, firsts
+
+    @property
+    def exported_inputs(self) -> tuple[NamedInput, ...]:
+        """Ids and mask of windows: an exported network tells of each token."""
+        return super().inputs
+
+    def batch(self, inputs: Inputs, places: np.ndarray) -> dict[str, np.ndarray]:
+        """Return texts as windows that a network reads at once, and where each word stands.
+
+        Args:
+            inputs: As this has read them.
+            places: int64, shape (B,).
+
+        Returns:
+            Ids and mask, int64 (M, T), M windows, a text at least one; and of the words of all
+            texts, one after the other, ``word_rows`` and ``word_places``, and of each text how
+            many it has, ``word_counts``.
+        """
+        assert isinstance(inputs, WordTokens)
+        names = [*(one.name for one in self.exported_inputs), *_WHERE]
+        found = word_windows(inputs, inputs.firsts, places, self.window)
+        return dict(zip(names, found, strict=True))
+
+    def told(self, arrays: Mapping[str, np.ndarray], outputs: np.ndarray) -> Rows:
+        """Return what is told of the first token of each word, a row a text."""
+        rows, places, counts = (arrays[name] for name in _WHERE)
+        ends = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        return Ragged(outputs[rows, places], ends)
 
     def listed(self, values: Any) -> list[Any]:
         """Return texts; a list of lists of words is as many texts."""
@@ -113,7 +143,8 @@ class WordPreprocess(TokenPreprocess):
         sentences = [sentence for sentence in sentences if sentence.spans]
         ids: list[np.ndarray] = []
         firsts: list[np.ndarray] = []
-        num_before = self.window[1]
+        window = self.window
+        num_before = window.num_before
         for start in range(0, len(sentences), TEXTS_AT_ONCE):
             lot = sentences[start : start + TEXTS_AT_ONCE]
             for sentence, (found, ends) in zip(
@@ -124,7 +155,7 @@ class WordPreprocess(TokenPreprocess):
             done = min(start + TEXTS_AT_ONCE, len(sentences))
             events.emit("task", name=task, done=done, total=len(sentences))
         lengths = np.array([len(part) for part in ids], np.int64)
-        empty = lengths <= num_before + self.window[2]
+        empty = lengths <= num_before + window.num_behind
         kept = np.flatnonzero(~empty).tolist()
         usable = usable.but(usable.places[empty], EMPTY_TOKENS)
         names = [usable.samples.names[i] for i in usable.places.tolist()]

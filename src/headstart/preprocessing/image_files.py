@@ -23,12 +23,12 @@ from headstart.preprocessing.samples import UnreadableImage
 
 MAX_PIXELS = 50_000_000
 _TAIL = 64  # bytes at the end of a file, where its last marker is looked for
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF", "PPM")
 # Names that mean an image; whether it can be read is found out from its bytes. The one list for
 # training, predict, evaluate and lists of paths.
 READ_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif"),
-    *(".tif", ".tiff", ".avif", ".heic", ".heif"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 # Listed, so that each is named with its reason rather than left out without a word.
 OTHER_SUFFIXES = (".jp2", ".svg", ".dcm", ".dicom")

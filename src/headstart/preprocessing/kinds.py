@@ -7,7 +7,9 @@ from typing import Any
 
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.preprocessing.base import Preprocess
+from headstart.preprocessing.for_dialogues import DialoguePreprocess
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess
 from headstart.preprocessing.for_sequences import SequencePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -18,8 +20,11 @@ KINDS: dict[str, type[Preprocess]] = {
     "image": ImagePreprocess,
     "tokens": TokenPreprocess,
     "words": WordPreprocess,
+    "dialogues": DialoguePreprocess,
     "sequences": SequencePreprocess,
     "terms": TermPreprocess,
+    "pairs": PairPreprocess,
+    "pair_terms": PairTermPreprocess,
     "table": TablePreprocess,
 }
 

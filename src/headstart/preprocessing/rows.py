@@ -15,6 +15,7 @@ from rich.filesize import decimal
 
 from headstart.cells import is_missing
 from headstart.columnar import holds, letters_of
+from headstart.types import TextPair
 
 MAX_TEXT_BYTES = 64 * 2**20
 TEXTS_AT_ONCE = 2**14  # that are looked over
@@ -108,6 +109,11 @@ class TextSamples:
 
 def text_fault(value: object) -> str | None:
     """Return why a value cannot be used as a text, or None when it can."""
+    if isinstance(value, TextPair):
+        for which, side in (("first", value.first), ("second", value.second)):
+            if (fault := text_fault(side)) is not None:
+                return f"of the {which} of its two texts: {fault}"
+        return None
     if is_missing(value):
         return "the text is empty" if isinstance(value, str) else "the text is missing (NaN)"
     if not isinstance(value, str):

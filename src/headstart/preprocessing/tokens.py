@@ -18,6 +18,7 @@ import numpy as np
 
 from headstart.errors import StartError
 from headstart.extras import require_text_extra
+from headstart.preprocessing.pair_frame import PairFrame, find_pair_frame
 from headstart.preprocessing.unread import Unread, continuing_letters, measure
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 TOKENIZER_NAME, CONFIG_NAME = "tokenizer.json", "tokenizer_config.json"
 # What transformers may write beside the two; nothing else of a tokenizer's folder travels.
-FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, "special_tokens_map.json", "added_tokens.json")
+TEMPLATE_NAME = "chat_template.jinja"
+_BESIDE = ("special_tokens_map.json", "added_tokens.json", TEMPLATE_NAME)
+FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, *_BESIDE)
 NO_LIMIT = 1 << 30
 PIECE_LENGTH = 50_000  # characters; longer texts are encoded in pieces to bound the memory
 BATCH_LENGTH = 2_000_000  # characters encoded at once
@@ -42,6 +45,7 @@ class TextTokenizer:
 
     Attributes:
         max_length: See above.
+        origin: See above.
 
     Raises:
         StartError: If a file is missing or damaged, there is no padding token, or the special
@@ -53,7 +57,7 @@ class TextTokenizer:
         self._backend = _read_backend(files, origin)
         self._config = _read_config(files, origin)
         self._others = {n: files[n] for n in FILE_NAMES[2:] if n in files}
-        self._origin = origin
+        self.origin = origin
         self._pad_id = _find_pad_id(self._backend, self._config, origin)
         self._prefix, self._suffix = _find_frame(self._backend, origin)
         least = len(self._prefix) + len(self._suffix) + 1
@@ -77,18 +81,46 @@ class TextTokenizer:
             Ids of each text, int32, at most ``max_length``, special tokens at both ends; and the
             lengths that the texts have uncut, int64, shape (N,).
         """
-        room = self.max_length - len(self._prefix) - len(self._suffix)
+        num_special = len(self._prefix) + len(self._suffix)
+        bodies, lengths = self.bodies(texts, self.max_length - num_special)
+        ids = [np.array([*self._prefix, *body, *self._suffix], dtype=np.int32) for body in bodies]
+        return ids, lengths + num_special
+
+    def bodies(self, texts: Sequence[str], most: int) -> tuple[list[list[int]], np.ndarray]:
+        """Return token ids of texts without special tokens, and how many they have uncut.
+
+        Args:
+            texts: Any texts, empty ones too.
+            most: Ids that are kept of each.
+        """
         bodies: list[list[int]] = [[] for _ in texts]
-        lengths = np.full(len(texts), len(self._prefix) + len(self._suffix), dtype=np.int64)
+        lengths = np.zeros(len(texts), dtype=np.int64)
         for owners, pieces in _batches(texts):
             encodings = self._backend.encode_batch_fast(pieces, add_special_tokens=False)
             for owner, encoding in zip(owners, encodings, strict=True):
                 lengths[owner] += len(encoding)
                 body = bodies[owner]
-                if len(body) < room:
-                    body += encoding.ids[: room - len(body)]
-        ids = [np.array([*self._prefix, *body, *self._suffix], dtype=np.int32) for body in bodies]
-        return ids, lengths
+                if len(body) < most:
+                    body += encoding.ids[: most - len(body)]
+        return bodies, lengths
+
+    @cached_property
+    def pair_frame(self) -> PairFrame:
+        """Special tokens around two texts.
+
+        Raises:
+            StartError: If it puts none between them.
+        """
+        return find_pair_frame(self._backend, self._origin)
+
+    def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of texts, int32: whole, and as they are written, special tokens, too."""
+        bodies: list[list[int]] = [[] for _ in texts]
+        for owners, pieces in _batches(texts):
+            encodings = self._backend.encode_batch_fast(pieces, add_special_tokens=False)
+            for owner, encoding in zip(owners, encodings, strict=True):
+                bodies[owner] += encoding.ids
+        return [np.array(body, dtype=np.int32) for body in bodies]
 
     def encode_located(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the ids of each text, uncut, and where each token ends.
@@ -167,6 +199,21 @@ class TextTokenizer:
         """Id that ends a document of a decoder; None where there is none."""
         return self._id_of("eos_token")
 
+    @property
+    def chat_template(self) -> str | None:
+        """How it writes conversations, in Jinja; None where it does not say."""
+        if TEMPLATE_NAME in self._others:
+            return self._others[TEMPLATE_NAME].decode()
+        found = self._config.get("chat_template")
+        return found if isinstance(found, str) else None
+
+    @property
+    def special_tokens(self) -> dict[str, str]:
+        """Special tokens by the names of their roles, such as ``eos_token``."""
+        roles = {n: v for n, v in self._config.items() if n.endswith("_token")}
+        told = {n: v.get("content") if isinstance(v, dict) else v for n, v in roles.items()}
+        return {name: token for name, token in told.items() if isinstance(token, str)}
+
     def _id_of(self, role: str) -> int | None:
         token = self._config.get(role)
         token = token.get("content") if isinstance(token, dict) else token
@@ -238,7 +285,7 @@ class TextTokenizer:
         """
         if max_length == self.max_length:
             return self
-        return TextTokenizer(self.files(), max_length, self._origin)
+        return TextTokenizer(self.files(), max_length, self.origin)
 
     def files(self) -> dict[str, bytes]:
         """Return the files that rebuild it, by name; ``max_length`` is not in them."""

@@ -28,6 +28,7 @@ KNOWN = frozenset((
     "pc", "piece", "pcs", "x", "bn", "mn", "mio", "million", "billion", "thousand",
 ))
 # fmt: on
+_TIMES = frozenset(("k", "m", "M", "b", "bn", "mn", "mio", "million", "billion", "thousand"))
 _WITH_UNIT = re.compile(
     r"(?P<number>[-+−(]?\s*[.,]?\d[\d.,'’\s]*?)\s*"
     r"(?P<unit>(?:[^\W\d_]|[°\"″'′])[^\s,;()]{0,11}(?: [^\W\d_]{1,8})?)\s*"
@@ -87,5 +88,7 @@ def several_units(words: Sequence[str]) -> str | None:
         if pair is None or (pair[1] and fold(pair[1]) not in KNOWN):
             return None
         examples.setdefault(pair[1] if pair[1][:1] in "mM" else fold(pair[1]), word)
-    several = len(examples.keys() - {""}) > 1 and max(map(len, examples)) > 1  # 1A, 2B are codes
+    units = examples.keys() - {""}
+    is_amount = max(map(len, examples)) > 1 or any("." in word for word in words)  # 1A, 2B: codes
+    several = is_amount and (len(units) > 1 or ("" in examples and units & _TIMES))
     return ", ".join(f"'{word}'" for word in list(examples.values())[:3]) if several else None

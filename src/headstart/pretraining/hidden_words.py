@@ -14,6 +14,7 @@ from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model.words import MaskedWords
 from headstart.preprocessing import Preprocess, TokenPreprocess
+from headstart.preprocessing.packing import cut_documents
 from headstart.preprocessing.vocabulary import train_tokenizer
 from headstart.pretraining.beginnings import masked_words
 from headstart.pretraining.objective import Givens, Passage, Shown
@@ -38,7 +39,6 @@ from headstart.starts.texts.builders import averaged
 from headstart.tensors import evaluating, seeded
 from headstart.training.batches.masking import Masking
 from headstart.training.batches.order import Share
-from headstart.training.batches.packing import cut_documents
 from headstart.training.batches.word_feed import (
     HELD_OUT,
     HiddenWordFeed,

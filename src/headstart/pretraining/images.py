@@ -58,6 +58,15 @@ class Images:
         """What reading took, in seconds."""
         return self.dataset.load_seconds
 
+    @property
+    def labelled(self) -> Dataset | None:
+        """The data that labels were read of, with a test split; None where nothing says labels."""
+        return self.dataset if self.has_labels else None
+
+    def of(self, dataset: Dataset) -> Images:
+        """Return the corpus of other data."""
+        return replace(self, dataset=dataset)
+
     def describe(self) -> dict[str, object]:
         """Return the content of ``data.json``."""
         return describe_data(self.dataset, [*self.dataset.bad_samples], ())

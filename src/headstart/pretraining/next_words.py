@@ -13,6 +13,7 @@ from headstart.data.corpora import TextCorpus
 from headstart.events import emit
 from headstart.model.words import NextWords
 from headstart.preprocessing import TokenPreprocess
+from headstart.preprocessing.packing import cut_documents, pack
 from headstart.preprocessing.vocabulary import train_byte_tokenizer
 from headstart.pretraining.beginnings import next_words
 from headstart.pretraining.hidden_words import CONTINUED_RATE, STEP_TOKENS
@@ -35,7 +36,6 @@ from headstart.pretraining.word_learner import (
 from headstart.starts.texts.decoding import build_decoder_start
 from headstart.tensors import evaluating, seeded
 from headstart.training.batches.order import Share
-from headstart.training.batches.packing import cut_documents, pack
 from headstart.training.batches.word_feed import NextWordFeed, PackedInputs, on_device
 from headstart.training.machine.device import choose_precision
 from headstart.training.options.pretraining_defaults import pretraining_recipe

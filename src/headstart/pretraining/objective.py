@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.training.contract import Check
-from headstart.types import BadSample, Data, Finding, Identified, Modality, Start
+from headstart.types import BadSample, Data, Dataset, Finding, Identified, Modality, Start
 
 if TYPE_CHECKING:
     from headstart.starts import Encoder
@@ -34,7 +34,19 @@ class Corpus(Identified, Protocol):
     """What is learned from: samples without labels, some of them held out.
 
     That a test split was left alone is one of its ``findings``.
+
+    Attributes:
+        labelled: The data that labels were read of, with a test split; None where nothing says any.
     """
+
+    @property
+    def labelled(self) -> Dataset | None:
+        """The data that labels were read of."""
+        ...
+
+    def of(self, dataset: Dataset) -> Corpus:
+        """Return the corpus of other data."""
+        ...
 
     def describe(self) -> dict[str, object]:
         """Return the content of ``data.json``."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headstart.errors import HeadstartError
+from headstart.pretraining.apart import apart_from_test
 from headstart.pretraining.course import Laid, Length
 from headstart.pretraining.objective import Givens
 from headstart.pretraining.table import find_objective
@@ -57,7 +58,8 @@ def obey(company: Several, data: Data, options: PretrainingOptions) -> dict[str,
         elif kind == "build" and corpus is not None:
             start = find_start(message["start"])
             learner = row.build(
-                corpus, Givens(options, start, company.device, Budget(None), decisions)
+                apart_from_test(corpus, decisions),
+                Givens(options, start, company.device, Budget(None), decisions),
             )
         elif kind == "loop" and learner is not None:
             learner.recipe = Recipe(**message["recipe"])

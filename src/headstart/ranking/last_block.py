@@ -66,6 +66,7 @@ def probe_last_block(job: RankingJob, one: Scored, num: int, seconds: float) -> 
     try:
         with unheard(), job.in_time():
             setup = set_up(job.dataset, one.start, options, device=job.device, texts=job.texts)
+            setup.splits = (job.dataset.train, job.dataset.train)  # both parts are of train
             inputs = prepare_sample(
                 job.dataset, "train", setup, min(num, _MOST), seed=job.asked.seed
             )

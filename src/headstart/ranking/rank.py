@@ -48,7 +48,7 @@ from headstart.ranking.taps import FEATURES
 from headstart.starts.candidates import CANDIDATES
 from headstart.tasks import array_of, find_task
 from headstart.training.contract import StopRequested
-from headstart.types import Figure, Ragged, Start
+from headstart.types import Figure, Start
 
 _EACH_CLASS, _LEAST, _MOST = 50, 1_000, 5_000  # samples that are worth reading
 _LEAST_EACH_CLASS = 10
@@ -77,10 +77,10 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
             f"{job.dataset.name} has texts to write, of which no probe of features says anything; "
             f"expected classes or numbers. 'headstart fit' scores starts that write."
         )
-    if isinstance(job.dataset.train.targets, Ragged):
+    if job.dataset.schema.parts:
         raise DataError(
-            f"{job.dataset.name} has a target for each part of a sample; expected one a sample, "
-            f"which is what starts are ranked by. Name a start to finetune."
+            f"{job.dataset.name} has several targets a sample; expected one, which is what starts "
+            f"are ranked by. Rank by one of them (--label), or let fit choose."
         )
     found = [Scored(start) for start in starts]
     _build(job, found)

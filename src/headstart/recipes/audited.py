@@ -21,6 +21,7 @@ from headstart.types import Dataset, Finding
 if TYPE_CHECKING:
     from headstart.auditing.audit import Audit, AuditTools
     from headstart.auditing.probe_features import Look, ProbeFeatures
+    from headstart.pretraining.objective import Corpus
     from headstart.recipes.session import Session
     from headstart.tuning.budget import Budget, BudgetPlan
     from headstart.tuning.decisions import Decided
@@ -63,6 +64,79 @@ def with_audits(
     found = [Finding(**record) for record in settled]
     tell_findings(found)
     return replace(dataset, findings=(*dataset.findings, *found))
+
+
+def apart_from_test(current: Session, corpus: Corpus, budget: Budget, seed: int) -> Corpus:
+    """Return what is pretrained on without near copies of test, which is told.
+
+    Args:
+        current: The session.
+        corpus: As it was read.
+        budget: The budget, of which looking for them takes the share of audits.
+        seed: Of what is drawn.
+
+    Raises:
+        DataError: If no sample would be left.
+    """
+    from headstart.pretraining import apart
+    from headstart.tuning.decisions import Decided
+
+    dataset = corpus.labelled
+    if dataset is None or not len(dataset.test):
+        return corpus
+    seconds = min(budget.may_take("audits"), max(0.0, budget.left))
+    near = current.decisions.settle(
+        apart.NEAR_TEST, lambda: Decided(_near_test(current, dataset, seconds, seed))
+    )
+    if not near:
+        return corpus
+    kept = apart.apart_from_test(corpus, current.decisions).labelled or dataset
+    found = _told_near(dataset, near)
+    tell_findings([found])
+    return corpus.of(replace(kept, findings=(*kept.findings, found)))
+
+
+def _near_test(current: Session, dataset: Dataset, seconds: float, seed: int) -> list[int]:
+    """Return the ids of training samples that are near copies of test samples."""
+    from headstart.auditing.audit import AuditTools
+    from headstart.auditing.audits import AUDITS
+
+    asked = [a for a in AUDITS.values() if a.finds_copies and a.asks_of(dataset)]
+    if not asked:
+        return []
+    emit("stage", text="Looking for near copies of the test split")
+    missing = _missing(asked)
+    for why in missing.values():
+        emit("note", text=why)
+    others = [name for name in AUDITS if name not in {audit.name for audit in asked}]
+    why_not = {**dict.fromkeys(others, "of a run that learns from labels"), **missing}
+    found = _found(current, dataset, AuditTools(seed=seed), why_not, seconds)
+    tell_findings(one for one in found if not one.items)  # that there was no time, say
+    near = {
+        int(dataset.train.ids[spot.index])
+        for copies in current.near_copies
+        for group in copies
+        if any(spot.split == "test" for spot in group)
+        for spot in group
+        if spot.split == "train"
+    }
+    return sorted(near)
+
+
+def _told_near(dataset: Dataset, near: Sequence[int]) -> Finding:
+    """Return that near copies of test are not learned from."""
+    import numpy as np
+
+    places = np.flatnonzero(np.isin(dataset.train.ids, np.array(near, np.int64)))
+    names = [dataset.train.samples.name(int(place)) for place in places[:100]]
+    facts = dataset.schema.facts
+    sentence = (
+        f"{len(near):,} of {len(dataset.train):,} training {facts.nouns} "
+        f"{'is nearly a test one' if len(near) == 1 else 'are nearly test ones'}, such as "
+        f"{names[0]}: {'it is' if len(near) == 1 else 'they are'} not learned from. "
+        "headstart check shows the pairs."
+    )
+    return Finding("near copies", "warning", names, sentence)
 
 
 def with_estimates(

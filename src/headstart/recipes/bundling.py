@@ -110,6 +110,10 @@ def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
             text=f"The export is compared on samples that are none of the run's own: {reason}.",
         )
         return _strangers(run), None
+    if run.schema.parts:
+        text = "Nothing is kept that new answers are compared with: there are several targets."
+        emit("note", text=text)
+        return _own(run, dataset), None
     return _own(run, dataset), find_held_out(run, dataset)
 
 
@@ -177,6 +181,8 @@ def _strangers(run: Run) -> ComparedSamples:
     if all(one is not None for one in drawn):
         inputs = [one for one in drawn if one is not None]
         return ComparedSamples(inputs, None, f"{len(inputs[0])} drawn samples, none of them real")
-    texts = [text for text in SAMPLE_TEXTS if text]
+    texts: list[Any] = [text for text in SAMPLE_TEXTS if text]
+    if members[0].is_pair:
+        texts = [(text, texts[place - 1]) for place, text in enumerate(texts)]
     read = [one.read(texts) for one in members]
     return ComparedSamples(read, texts, f"{len(texts)} texts of headstart's own")

@@ -82,10 +82,12 @@ def compare(
     _check_number(folders)
     place = None if out is None else claimed_place(Path(out))
     with attached():
-        record = compare_runs([read_finished(folder) for folder in folders], seed=seed)
+        finished = [read_finished(folder) for folder in folders]
+        record = compare_runs(finished, seed=seed)
         if place is not None:
             _write(place, record)
-        emit("next", command=f"headstart predict {shlex.quote(record['best'])} …")
+        argument = finished[0].schema.facts.argument  # all are of the same data
+        emit("next", command=f"headstart predict {shlex.quote(record['best'])} {argument}")
     return RunComparison(record, place)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headstart.errors import DataError, RunFolderError
 from headstart.events import emit
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.on_all import refuse_untested
 from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
@@ -130,6 +131,8 @@ def evaluate(
     require_engine(engine)
     rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
     with attached(), passes_by(rule):
+        if data is None:
+            refuse_untested(opened.path, opened.metrics)
         dataset = _other_data(opened, data) if data is not None else own_data(opened)
         model = opened.ensemble.to(choose_device(device))
         schema = model.schema
@@ -148,7 +151,7 @@ def evaluate(
         looks = _looks(model, logits, outputs, targets, test, groups)
         decided = model.task.decisions(outputs)
         parts = sliced(dataset, test.ids, model.task, decided, targets, wanted=slice, seed=seed)
-        argument = schema.facts.argument
+        argument = schema.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     counts = {"test": len(test)}
     findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]

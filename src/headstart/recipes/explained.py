@@ -64,9 +64,11 @@ def explain_again(run: Run) -> None:
     """
     from headstart.explaining import explain_run
     from headstart.explaining.explain import way_of
+    from headstart.recipes.on_all import refuse_untested
     from headstart.recipes.own_data import check_finished, own_data
 
     check_finished(run)
+    refuse_untested(run.path, run.metrics)
     if way_of(run.ensemble) is None:
         raise _unexplained(run)
     found = explain_run(run.ensemble, own_data(run), shown_ids(run.path))

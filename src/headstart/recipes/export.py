@@ -16,7 +16,7 @@ from headstart.exporting.exporters import (
     START_EXPORTERS,
     WEIGHTS,
     export_choices,
-    refuse_words,
+    refuse_written,
 )
 from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
@@ -90,7 +90,7 @@ def export(
         EXPORTERS[fitting].write(opened.model, folder)
         emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
         _tell_lost(opened, fitting)
-        argument = opened.model.schema.facts.argument
+        argument = opened.model.schema.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     return folder
 
@@ -103,7 +103,7 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
     """
     from headstart.recipes import bundling
 
-    refuse_words(run.schema.task)
+    refuse_written(run.schema.task)
     if to == ONNX:
         agreement = bundling.write_bundle(run, folder, int8=int8)
     else:
@@ -115,7 +115,7 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
         f"batches of every size (allowed {agreement.allowed:.2g}). Written to {folder}."
     )
     emit("note", text=text)
-    place, argument = shlex.quote(str(folder)), run.schema.facts.argument
+    place, argument = shlex.quote(str(folder)), run.schema.argument
     told = {ONNX: f"headstart serve {place}", WEIGHTS: f"headstart predict {place} {argument}"}
     if to in told:
         emit("next", command=told[to])

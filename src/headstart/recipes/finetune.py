@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
+from headstart.recipes.on_all import OnAll, train_on_all
 from headstart.recipes.options import FinetuneOptions, takes
 from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
@@ -24,8 +26,8 @@ from headstart.recipes.processes import (
 from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
-from headstart.recipes.settle import Means, Settling, settle_setup, settle_strategy
-from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.recipes.settle import Means, Settling, check_strategy, settle_setup, settle_strategy
+from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.tracking import require_trackers
@@ -69,7 +71,14 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
         >>> run = hs.finetune("digits-8x8", start="scratch/simple-cnn")  # doctest: +SKIP
     """
     refuse_resume(options)
-    return repeated(options, _once) if is_repeated(options) else _once(options)
+    options = with_costs(options)
+    if options.train_on_all and not options.folds:
+        raise OptionError(
+            "train_on_all is set and folds is not; expected both, since the folds say how long to "
+            "train and how good that is. Add --folds 5, or leave --train-on-all out."
+        )
+    on_all = _on_all if options.train_on_all else None
+    return repeated(options, _once, on_all) if is_repeated(options) else _once(options)
 
 
 def _once(options: FinetuneOptions) -> Run | BudgetPlan:
@@ -79,6 +88,27 @@ def _once(options: FinetuneOptions) -> Run | BudgetPlan:
         _plan if options.dry_run else _finetune, options
     )
     return run_in_company(options.device, run, load, find, options.spec)
+
+
+def _on_all(options: FinetuneOptions, job: OnAll) -> None:
+    """Train on all samples, by what the folds have chosen."""
+
+    def train(company: Company) -> Run:
+        from headstart.engines import passes_by
+        from headstart.tuning.budget import Budget
+        from headstart.tuning.decisions import Decisions
+        from headstart.tuning.engine_rule import run_rule
+
+        settled, given, seconds = _checked(options, company)
+        budget, decisions = Budget(seconds), Decisions()
+        means = Means(budget, company, decisions)
+        build = partial(_settled, settled, given, means=means)
+        with attached(), passes_by(run_rule(settled, budget, decisions)):
+            train_on_all(job, settled, build, budget)
+        return Run(job.place, own_network(given.module))
+
+    load, find = partial(as_dataset, options.data), partial(find_given, options.start, options.spec)
+    run_in_company(options.device, train, load, find, options.spec)
 
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
@@ -114,6 +144,7 @@ def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", kept, company):
         return Run(done, own)
+    check_strategy(dataset, given, options)  # before a folder is claimed
     company.send("data", fingerprint=dataset.fingerprint)
     with session(
         "finetune",
@@ -219,7 +250,7 @@ def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = Fals
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.facts.argument}"
+    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.argument}"
 
 
 def settle_auto(

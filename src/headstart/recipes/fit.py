@@ -22,7 +22,7 @@ from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
-from headstart.recipes.source import as_dataset, default_out, spent_before
+from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
 from headstart.recipes.straight import go_straight, has_no_contest
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
@@ -73,6 +73,7 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
         >>> print(run.report())  # doctest: +SKIP
     """
     refuse_resume(options)
+    options = with_costs(options)
     return repeated(options, _once) if is_repeated(options) else _once(options)
 
 
@@ -118,6 +119,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "fit", kept, company):
         return Run(done)
+    _check_data(options, dataset)
     company.send("data", fingerprint=dataset.fingerprint)
     log = options.log
     with session(
@@ -128,7 +130,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
         limit.bring_forward(last_moment(budget))
         dataset = with_audits(current, dataset, budget, options.seed, "quick")
         texts = text_cache(dataset, budget, seed=options.seed, decisions=current.decisions)
-        settled = _settled(options, dataset, company)
+        settled = settle_auto(options, dataset, company.device)
         with passes_by(run_rule(options, budget, current.decisions)):
             chosen, made = _settle_start(current, dataset, named, budget, texts, settled)
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
@@ -147,14 +149,13 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
 def _plan(options: FitOptions, company: Company) -> BudgetPlan:
     """Return the plan that ``_fit`` would obey; no model is built."""
     from headstart.ranking import default_starts
-    from headstart.training.options.limits import check_applies
     from headstart.tuning.budget import Budget
     from headstart.tuning.planning import plan_search
 
     options, named, budget_seconds = _checked(options)
     refuse_occupied(options.out, resume=False, overwrite=options.overwrite)
     dataset = as_dataset(options.data)
-    check_applies(options, dataset.schema)
+    _check_data(options, dataset)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
         starts = named or default_starts(dataset, budget_seconds)
@@ -187,14 +188,17 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
     return replace(options, starts=[s.address for s in named] or None), named, budget_seconds
 
 
-def _settled(options: FitOptions, dataset: Dataset, company: Company) -> FitOptions:
-    """Return the options without an ``auto`` but that of the strategy, which the start decides."""
+def _check_data(options: FitOptions, dataset: Dataset) -> None:
+    """Refuse what means nothing for these data, before a folder is claimed for them.
+
+    Raises:
+        OptionError: If so.
+    """
     from headstart.training.options.limits import check_applies
     from headstart.tuning.deciding import DecidingAsked, check_deciding
 
     check_applies(options, dataset.schema)
     check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
-    return settle_auto(options, dataset, company.device)
 
 
 def _settle_start(

@@ -7,7 +7,6 @@ alone has outlasted a budget of twenty seconds.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 ENOUGH_LEFT = 0.25  # of the budget, for a training, and the figures after it
 _WORK_SECONDS = 12.0  # of one core: what the quickest start takes from the command to its figures
-_ROUND_SECONDS = 5
 
 
 @contextmanager
@@ -70,11 +68,12 @@ def last_moment(budget: Budget, ending: str = "ending") -> float | None:
 
 def _told(what: str, limit: float, took: float, work: float) -> str:
     """Return the sentence: which budget would do, by what this machine has given the program."""
+    from headstart.tuning.named_budget import named_budget
+
     load = max(1.0, took / max(0.1, work))
     enough = max(2 * limit, load * _WORK_SECONDS)
-    rounded = math.ceil(enough / _ROUND_SECONDS) * _ROUND_SECONDS
     share = f", of which the program was given {work:.1f} s" if load > 1.5 else ""
     return (
         f"The budget of {limit:g} s was all but spent before {what}{share}. Expected time for "
-        f"that, and for the figures after it. Give --budget {rounded}s or more."
+        f"that, and for the figures after it. Give {named_budget(enough)}."
     )

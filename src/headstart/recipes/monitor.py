@@ -169,6 +169,7 @@ def _of_samples(given: Sequence[str], bundle: Bundle, reference: DriftReference)
     reading = bundle.record.reading
     how = AsTrained(
         column=next(iter(bundle.preprocess.columns), None),
+        second_column=bundle.preprocess.columns[1] if bundle.preprocess.is_pair else None,
         image_column=reading.get("image_column"),
         header=tuple(reading["header"]) if reading.get("header") else None,
         encoding=reading.get("encoding"),

@@ -143,6 +143,15 @@ class JudgingOptions:
             high=0.999,
         ),
     ] = 0.9
+    costs: Annotated[
+        str | None,
+        Option(
+            sentence="What answers cost, of several classes: a CSV with a column for each class "
+            "that is answered and a row, named in its first cell, for each that is right. The "
+            "answer with the smallest expected cost is given; the most probable class when not "
+            "given."
+        ),
+    ] = None
     reject: Annotated[
         str | None,
         Option(
@@ -190,6 +199,14 @@ class FinetuneOptions(RunOptions, JudgingOptions, TrainingOptions):
         ),
     ]
     budget: Annotated[str | None, _BUDGET] = None
+    train_on_all: Annotated[
+        bool,
+        Option(
+            sentence="After the folds train once more, on all samples together, as many steps as "
+            "the folds took to their best, and leave that model in repeats/all, for predict and "
+            "serve; the figures that hold of it are those of the folds."
+        ),
+    ] = False
     spec: Annotated[
         ImageSpec | None,
         Option(sentence="Preprocessing of a module given as start.", is_kept=False),

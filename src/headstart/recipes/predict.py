@@ -20,6 +20,7 @@ from headstart.recipes.submission import (
     write_predictions,
     write_submission,
 )
+from headstart.recipes.written import Writing, tell_as
 from headstart.reporting.console import attached
 from headstart.training.options.common_options import EngineName
 from headstart.types import BadSample, Finding, Prediction, Predictions
@@ -39,6 +40,11 @@ def predict(
     engine: Literal["auto", EngineName] = "auto",
     precision: Literal["auto", "fp32"] = "auto",
     explain: str | None = None,
+    max_tokens: int | None = None,
+    num_beams: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
     quiet: bool = False,
 ) -> Predictions:
     """Predict new samples with a finished run.
@@ -65,6 +71,13 @@ def predict(
         explain: An HTML page to write, which shows where the model looked in the first hundred
             samples: regions of images, words of texts, cells of rows. For runs whose explanations
             were checked (``headstart report RUN --explain``).
+        max_tokens: Tokens of what is written at the most, for runs that write texts; what train's
+            answers have when not given. So are the four below.
+        num_beams: Beginnings that are followed at once, 1 to 16; 1 takes the likeliest token.
+        temperature: Divides the logits before a token is drawn, above 0; no token is drawn when
+            not given.
+        top_p: Tokens are drawn from the likeliest that have this share together, above 0 to 1.
+        seed: Of what is drawn.
         quiet: Show no progress.
 
     Returns:
@@ -105,6 +118,8 @@ def predict(
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     how = _as_trained(opened, encoding)
     checked = None if explain is None else checked_record(opened)
+    said = Writing(max_tokens, num_beams, temperature, top_p, seed)
+    tell_as(opened, said)
     records: list[Prediction | BadSample] = []
     rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
     with attached(), passes_by(rule):
@@ -134,6 +149,7 @@ def _as_trained(run: Run, encoding: str | None) -> AsTrained:
     source = run.data.get("source") or {}
     return AsTrained(
         column=next(iter(run.preprocess.columns), None),
+        second_column=run.preprocess.columns[1] if run.preprocess.is_pair else None,
         image_column=source.get("image_column"),
         header=tuple(source["header"]) if source.get("header") else None,
         encoding=encoding or source.get("encoding"),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import emit
+from headstart.recipes.audited import apart_from_test
 from headstart.recipes.complete import finite, stop_requested
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.options import PretrainOptions, takes
@@ -91,6 +92,7 @@ def _pretrain(options: PretrainOptions, company: Company) -> Run:
         "pretrain", corpus, out, kept, company, resume=resume, overwrite=overwrite, log=log
     ) as current:
         budget = Budget(seconds, current.spent_before_resume + spent_before(corpus))
+        corpus = apart_from_test(current, corpus, budget, options.seed)
         _learn(current, corpus, options, start, budget)
     path = current.folder.path
     company.send("done", path=str(path))

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from headstart.errors import HeadstartError, Interrupted, OptionError, RunFolderError, StartError
+from headstart.errors import (
+    DataError,
+    HeadstartError,
+    Interrupted,
+    OptionError,
+    RunFolderError,
+    StartError,
+)
 from headstart.events import emit, seconds_since_command_began, unheard
 from headstart.recipes.hard_limit import ends_without, last_moment
 from headstart.recipes.options import LaunchOptions, takes
@@ -211,6 +218,7 @@ def _record(
             f"{dataset.name} reads differently here than in the main process; expected the same "
             f"data everywhere. Put the same files on every machine."
         )
+    _refuse_words(options, dataset)
     starts = _candidates(options, dataset, most)
     budget = Budget(limit, spent_before(dataset))
     # each process times its own passes: what it chooses is no decision for the others
@@ -233,6 +241,19 @@ def _record(
     except StopRequested:
         raise Interrupted("Stopped before all starts were scored; nothing was written.") from None
     return {"data": dataset.name, **found.to_json()}
+
+
+def _refuse_words(options: RankOptions, dataset: Dataset) -> None:
+    """Refuse what has a tag a word, and name the verb that chooses a start for it."""
+    from headstart.tasks import find_task
+
+    if find_task(dataset.schema.task).tells_words:
+        raise DataError(
+            f"{dataset.name} has a tag for each word ({dataset.schema.task}); expected one target "
+            "a sample, which is what starts are ranked by. Run "
+            f"'headstart fit {typed_data(options.data) or 'DATA'} --budget 10m', which tries "
+            "starts on such data, too."
+        )
 
 
 def _claimed(out: Path, *, overwrite: bool) -> Path:

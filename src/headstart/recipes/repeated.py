@@ -10,7 +10,9 @@ the run has. A budget is one for all of them.
 from __future__ import annotations
 
 import json
+import math
 import shlex
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from headstart.errors import DataError, Interrupted, OptionError
 from headstart.events import emit, seconds_since_command_began
+from headstart.recipes.on_all import FOLDER, OnAll, is_made, plan_on_all, told
 from headstart.recipes.options import FinetuneOptions, FitOptions
 from headstart.recipes.processes import num_processes
 from headstart.recipes.run import Run
@@ -34,6 +37,7 @@ from headstart.types import Dataset
 
 if TYPE_CHECKING:
     from headstart.tuning.budget import BudgetPlan
+    from headstart.tuning.named_budget import BudgetPart
 
 Options = TypeVar("Options", FinetuneOptions, FitOptions)
 
@@ -68,12 +72,17 @@ class Repeat:
     weight: float
 
 
-def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> Run | BudgetPlan:
+def repeated(
+    options: Options,
+    once: Callable[[Options], Run | BudgetPlan],
+    on_all: Callable[[Options, OnAll], object] | None = None,
+) -> Run | BudgetPlan:
     """Make a run and its repeats, and write what they say together.
 
     Args:
         options: As the user said them.
         once: Makes one run.
+        on_all: Trains on all samples after the folds; None where that was not asked for.
 
     Returns:
         The run itself; under dry_run its plan, in its share of the budget.
@@ -89,20 +98,26 @@ def repeated(options: Options, once: Callable[[Options], Run | BudgetPlan]) -> R
     dataset = as_dataset(options.data)
     _refuse_words(options, dataset)
     out = Path(options.out or default_out(dataset, resume=options.resume))
-    course = _Course(options, dataset, out)
+    course = _Course(options, dataset, out, trains_on_all=on_all is not None)
+    course.check_budget()
     own = course.own_options()
     if options.dry_run:
-        return once(own)
+        with course.told_as_one("", own.budget, 1.0):
+            return once(own)
     _refuse_finished(course)
     made: Run | BudgetPlan | None = None
     if not (options.resume and finished_run(out)):
-        with course.told_as_one("", out):
+        with course.told_as_one("", own.budget, 1.0):
             made = once(own)
     for repeat in course.repeats:
         _make(repeat, course, once)
+    served = out
+    if on_all is not None:
+        served = out / FOLDER
+        course.train_on_all(on_all)
     course.conclude()
     with attached():
-        command = f"headstart predict {shlex.quote(str(out))} {dataset.schema.facts.argument}"
+        command = f"headstart predict {shlex.quote(str(served))} {dataset.schema.argument}"
         emit("next", command=command)
     return made or Run(out)
 
@@ -135,6 +150,7 @@ def _refuse_finished(course: _Course[Any]) -> None:
     """Refuse a folder that is occupied, or where nothing is left to do."""
     options, out = course.options, course.out
     is_open = any(finished_run(course.place(one)) is None for one in course.repeats)
+    is_open = is_open or (course.trains_on_all and not is_made(out))
     if not (options.resume and finished_run(out) and is_open):
         refuse_occupied(out, resume=options.resume, overwrite=options.overwrite)
 
@@ -147,13 +163,15 @@ def _make(repeat: Repeat, course: _Course[Options], once: Callable[[Options], An
     with attached():
         emit("stage", text=repeat.title)
     is_begun = (place / "state").exists() and not is_claimed_only(place)
-    with course.told_as_one(repeat.title, place), course.shared(data := repeat.data()):
+    budget = course.budget(repeat.name, repeat.weight)
+    whole = course.told_as_one(repeat.title, budget, repeat.weight)
+    with whole, course.shared(data := repeat.data()):
         once(
             course.changed(
                 data=data,
                 out=str(place),
                 seed=repeat.seed,
-                budget=course.budget(repeat.name, repeat.weight),
+                budget=budget,
                 resume=is_begun,
                 overwrite=place.exists() and not is_begun,
             )
@@ -163,10 +181,20 @@ def _make(repeat: Repeat, course: _Course[Options], once: Callable[[Options], An
 class _Course(Generic[Options]):
     """All runs of a command, and their shares of the budget."""
 
-    def __init__(self, options: Options, dataset: Dataset, out: Path) -> None:
+    def __init__(
+        self, options: Options, dataset: Dataset, out: Path, *, trains_on_all: bool = False
+    ) -> None:
         self.options: Options = options
-        self.dataset, self.out = dataset, out
+        self.dataset, self.out, self.trains_on_all = dataset, out, trains_on_all
         self._began = time.monotonic() - (seconds_since_command_began() or 0.0)
+
+    @cached_property
+    def _total_weight(self) -> float:
+        return 1.0 + sum(one.weight for one in self.repeats) + self.trains_on_all
+
+    @property
+    def _num_runs(self) -> int:
+        return 1 + len(self.repeats) + self.trains_on_all
 
     @cached_property
     def repeats(self) -> list[Repeat]:
@@ -220,8 +248,9 @@ class _Course(Generic[Options]):
 
     def changed(self, **changes: Any) -> Options:
         """Return the options of a single run, with changes."""
-        single = {"folds": None, "seeds": None, "learning_curve": False, **changes}
-        found: Options = replace(self.options, **single)
+        single = {"folds": None, "seeds": None, "learning_curve": False, "train_on_all": False}
+        known = {name: value for name, value in single.items() if hasattr(self.options, name)}
+        found: Options = replace(self.options, **{**known, **changes})
         return found
 
     def own_options(self) -> Options:
@@ -248,6 +277,7 @@ class _Course(Generic[Options]):
             return str(kept[name])
         open_ones = [one for one in self.repeats if finished_run(self.place(one)) is None]
         to_come = sum(one.weight for one in open_ones) + (0.0 if name else weight)
+        to_come += 1.0 if self.trains_on_all and not is_made(self.out) else 0.0
         spent = time.monotonic() - self._began
         share = max(1.0, (whole - spent) * weight / max(weight, to_come))
         # a command's runs count their time from its beginning
@@ -258,14 +288,54 @@ class _Course(Generic[Options]):
             write_atomically(self.out / _BUDGETS, json.dumps({**kept, name: given}).encode())
         return given
 
+    def check_budget(self) -> None:
+        """Refuse a budget whose share for the run itself is less than a run needs."""
+        from headstart.tuning.budget import parse_budget
+        from headstart.tuning.named_budget import LEAST_SECONDS
+
+        whole, least = parse_budget(self.options.budget), LEAST_SECONDS * self._total_weight
+        if whole is not None and whole < least and not self.options.resume:
+            raise OptionError(
+                f"budget '{self.options.budget}' is for {self._num_runs} runs together; "
+                f"expected at least {math.ceil(least)} seconds. Raise --budget, or ask for fewer "
+                "runs."
+            )
+
+    def _tested_by_folds(self) -> float:
+        """Return how many times as many items a fold is tested on as the run itself, at least 1."""
+        number, own = self.options.folds or 1, len(self.dataset.test)
+        total = sum(len(one) for one in (self.dataset.train, self.dataset.val, self.dataset.test))
+        return max(1.0, total / number / max(1, own)) if number > 1 else 1.0
+
+    def _part(self, budget: str | None, weight: float, largest: float) -> BudgetPart | None:
+        """Return what one run has of the budget; None where there is none."""
+        from headstart.tuning.budget import parse_budget
+        from headstart.tuning.named_budget import BudgetPart
+
+        whole = parse_budget(self.options.budget)
+        if whole is None or budget is None:
+            return None
+        limit, times = float(budget.removesuffix("s")), self._total_weight / weight
+        return BudgetPart(self._num_runs, whole, limit, times, largest)
+
     @contextmanager
-    def told_as_one(self, title: str, place: Path) -> Iterator[None]:
-        """Name the whole command where a signal stops one of its runs."""
+    def told_as_one(self, title: str, budget: str | None, weight: float) -> Iterator[None]:
+        """Name the whole command where a signal or a budget stops one of its runs.
+
+        Args:
+            title: Of the run; empty for the run itself.
+            budget: Its share.
+            weight: Of it.
+        """
+        from headstart.tuning.named_budget import part_of_budget
+
+        largest = 1.0 if title else self._tested_by_folds()
         try:
-            yield
-        except Interrupted as error:
+            with part_of_budget(self._part(budget, weight, largest)):
+                yield
+        except (Interrupted, KeyboardInterrupt) as error:
             where = f" in '{title}'" if title else ""
-            number = error.exit_code - 128
+            number = error.exit_code - 128 if isinstance(error, Interrupted) else signal.SIGINT
             raise Interrupted(
                 f"Stopped{where}; what was finished is kept in {self.out}. Go on with the same "
                 f"command and --out {shlex.quote(str(self.out))} --resume, or start anew with "
@@ -281,6 +351,19 @@ class _Course(Generic[Options]):
         with pool_shared(data.pool):
             yield
 
+    def train_on_all(self, train: Callable[[Options, OnAll], object]) -> None:
+        """Train on all samples by what the folds have chosen, unless that is done."""
+        if is_made(self.out):
+            return
+        folds = [self.place(one) for one in self.repeats if one.kind == "folds"]
+        job = plan_on_all(self.dataset, self.out, folds)
+        title = f"All {len(job.dataset.train):,} samples"
+        with attached():
+            emit("stage", text=title)
+        budget = self.budget("all", 1.0)
+        with self.told_as_one(title, budget, 1.0):
+            train(self.changed(data=job.dataset, out=None, budget=budget, **job.changes()), job)
+
     def conclude(self) -> None:
         """Write what all of them say together, and the page with it."""
         from headstart.comparing.repeats import curve_record, fold_record, seed_record
@@ -293,6 +376,8 @@ class _Course(Generic[Options]):
             of.setdefault(one.kind, []).append(self.place(one))
         if "folds" in of:
             metrics["folds"] = fold_record(of["folds"])
+        if self.trains_on_all and (made := told(self.out)):
+            metrics["trained_on_all"] = made
         if "seeds" in of or self.options.seeds:
             seeds = [self.options.seed, *(one.seed for one in self.repeats if one.kind == "seeds")]
             folders = [self.out, *of.get("seeds", [])]
@@ -300,8 +385,8 @@ class _Course(Generic[Options]):
         if "learning_curve" in of:
             metrics["learning_curve"] = curve_record([*of["learning_curve"], self.out])
         said: dict[str, Any] = dict(options.get("options") or {})
-        names = ("folds", "seeds", "learning_curve", "budget")
-        said |= {name: getattr(self.options, name) for name in names}
+        names = ("folds", "seeds", "learning_curve", "train_on_all", "budget")
+        said |= {n: getattr(self.options, n) for n in names if hasattr(self.options, n)}
         _write(self.out / "options.json", {**options, "options": said})
         _write(self.out / "metrics.json", metrics)
         page = render_folder(self.out).encode(errors="backslashreplace")

@@ -12,7 +12,7 @@ from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.reporting.language import Language, check_language
 from headstart.storage.run_folder import disk_errors, write_atomically
-from headstart.types import MODALITIES
+from headstart.types import Schema
 
 # What a record may raise that is JSON, but not as headstart wrote it; an unknown task, an option's.
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, OptionError, TypeError, ValueError)
@@ -89,7 +89,7 @@ def _next_command(run: Run) -> str:
         from headstart.pretraining.table import command_after
 
         return command_after(record["objective"], run.path)
-    return f"headstart predict {path} {MODALITIES[record['schema']['modality']].argument}"
+    return f"headstart predict {path} {Schema.from_json(record['schema']).argument}"
 
 
 def _refuse_unfinished(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from headstart.errors import ExportError, OptionError, RunFolderError
 from headstart.events import emit
-from headstart.exporting.exporters import refuse_words
+from headstart.exporting.exporters import refuse_written
 from headstart.extras import require_extra
 from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
@@ -191,7 +191,7 @@ def bundle_of(path: Path) -> Path:
     record = find_record(path, "model.json") or {}
     refuse_start(path, record)
     schema = record.get("schema")
-    refuse_words(schema.get("task") if isinstance(schema, dict) else None)
+    refuse_written(schema.get("task") if isinstance(schema, dict) else None)
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from headstart.training.options.common_options import CommonOptions
-from headstart.training.options.strategies import AUTO, default_strategy, find_strategy
+from headstart.training.options.strategies import AUTO, Strategy, default_strategy, find_strategy
 
 if TYPE_CHECKING:
     from headstart.recipes.own_start import GivenStart
@@ -30,10 +30,39 @@ class Means:
     decisions: Decisions
 
 
+def check_strategy(
+    dataset: Dataset, given: GivenStart, said: CommonOptions
+) -> tuple[Strategy, str | None]:
+    """Refuse what means nothing for the data, the start or what learns of it.
+
+    Args:
+        dataset: The data.
+        given: Where to start.
+        said: What the user said.
+
+    Returns:
+        The strategy, and why it was chosen; None where the user said it.
+
+    Raises:
+        OptionError: Naming everything that is wrong.
+    """
+    from headstart.training.options.limits import check_applies, steps_asked
+    from headstart.tuning.deciding import DecidingAsked, check_deciding
+
+    check_deciding(DecidingAsked.of(vars(said)), dataset.schema)
+    strategy, reason = default_strategy(given.start, steps_asked(said))
+    why: str | None = reason
+    if said.strategy != AUTO:
+        strategy, why = find_strategy(said.strategy), None
+    is_built = given.module is not None
+    check_applies(said, dataset.schema, given.start, strategy=strategy, is_built=is_built)
+    return strategy, why
+
+
 def settle_strategy(
     dataset: Dataset, given: GivenStart, said: CommonOptions, options: Settling, means: Means
 ) -> Settling:
-    """Refuse what means nothing for the data, the start or what learns of it; settle that.
+    """Settle what learns of the start, as ``check_strategy`` finds it.
 
     Args:
         dataset: The data.
@@ -48,19 +77,11 @@ def settle_strategy(
     Raises:
         OptionError: Naming everything that is wrong.
     """
-    from headstart.training.options.limits import check_applies, steps_asked
-    from headstart.tuning.deciding import DecidingAsked, check_deciding
     from headstart.tuning.decisions import Decided
 
-    check_deciding(DecidingAsked.of(vars(said)), dataset.schema)
-    strategy, why = default_strategy(given.start, steps_asked(said))
-    is_chosen = said.strategy == AUTO
-    if not is_chosen:
-        strategy = find_strategy(said.strategy)
-    is_built = given.module is not None
-    check_applies(said, dataset.schema, given.start, strategy=strategy, is_built=is_built)
+    strategy, why = check_strategy(dataset, given, said)
     name = strategy.name
-    if is_chosen:
+    if why is not None:
         name = means.decisions.settle("strategy", lambda: Decided(strategy.name, why))
     return replace(options, strategy=name)
 

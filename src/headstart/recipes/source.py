@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from headstart.errors import OptionError
+from headstart.evaluation.costs import EXAMPLE
 from headstart.events import seconds_since_command_began
+from headstart.recipes.options import JudgingOptions
 from headstart.types import Data, Dataset, Identified
+
+Costing = TypeVar("Costing", bound=JudgingOptions)
 
 _NOT_TYPED = ("source", "refused", "seed")  # of load, and not to be typed again
 
@@ -42,6 +48,27 @@ def default_out(dataset: Identified, *, resume: bool = False) -> Path:
 def data_name(dataset: Identified) -> str:
     """Return what a folder or file about the data is called."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem).strip("-.") or "run"
+
+
+def with_costs(options: Costing) -> Costing:
+    """Return options that hold what answers cost in place of the file that says it.
+
+    So a run keeps them, whatever becomes of the file.
+
+    Raises:
+        OptionError: The file cannot be read.
+    """
+    if options.costs is None or "\n" in options.costs:
+        return options
+    try:
+        content = Path(options.costs).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise OptionError(
+            f"costs is '{options.costs}', which cannot be read ({why}); expected a CSV like "
+            f"{EXAMPLE}. Name its file after --costs."
+        ) from error
+    return replace(options, costs=f"{content.strip()}\n")
 
 
 def spent_before(dataset: Identified) -> float:

@@ -152,6 +152,8 @@ def _keys(name: str, stated: str | None) -> set[str]:
 def _answers(sample: Submission, schema: Schema) -> Answer:
     """Return what makes the cells of a prediction, as the sample shows them."""
     columns = sample.header[1:]
+    if schema.parts:
+        return _of_parts(sample, columns, schema)
     if len(columns) > 1:
         return _of_columns(sample, columns, schema)
     cells = [row[1].strip() for row in sample.rows]
@@ -186,6 +188,21 @@ def _of_numbers(sample: Submission, schema: Schema) -> Answer:
         is_warning=True,
     )
     return lambda p: [places[p.decided]]
+
+
+def _of_parts(sample: Submission, columns: Sequence[str], schema: Schema) -> Answer:
+    """Return the answer to the target of each column."""
+    labels = [str(part.label) for part in schema.parts]
+    if unknown := [column for column in columns if column not in labels]:
+        raise DataError(
+            f"Columns {quoted(unknown, limit=SHOWN)} of {sample.where} are no targets of the model "
+            f"({quoted(labels, limit=SHOWN)}). Rename them in the sample, or take them out."
+        )
+    return lambda p: [_cell((p.parts or {})[column]) for column in columns]
+
+
+def _cell(prediction: Prediction) -> str:
+    return prediction.decided if prediction.value is None else repr(float(prediction.value))
 
 
 def _of_sets(cells: Sequence[str], schema: Schema) -> Answer:
@@ -265,6 +282,15 @@ def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"sample": [one.name for one in records]}
     if find_task(schema.task).tells_texts:
         columns["prediction"] = [one and one.text for one in good]
+    elif schema.parts:
+        for one in schema.parts:
+            label = str(one.label)
+            own = [each and (each.parts or {})[label] for each in good]
+            told = [each and (each.label if each.value is None else each.value) for each in own]
+            columns[label] = told
+            for place, name in enumerate(one.classes):
+                shares = [each and float(each.probabilities[place]) for each in own]
+                columns[f"probability of {label} {name}"] = shares
     elif find_task(schema.task).has_classes and schema.classes:
         columns["prediction"] = [one and one.label for one in good]
         columns["probability"] = [one and float(one.probability) for one in good]

@@ -25,7 +25,7 @@ from headstart.reporting.wording import (
     outcome,
     start_address,
 )
-from headstart.types import MODALITIES
+from headstart.types import MODALITIES, PAIRS
 
 CARD = "README.md"
 _MAX_CLASSES = 50
@@ -178,13 +178,15 @@ def _figures(metrics: Json) -> list[str]:
 
 
 def _usage(model: Json) -> list[str]:
-    facts = MODALITIES.get((model.get("schema") or {}).get("modality", ""))
+    schema = model.get("schema") or {}
+    facts = MODALITIES.get(schema.get("modality", ""))
     if facts is None:
         return ["See `report.html`."]
-    given = facts.argument.strip("'").replace("…", "")
+    argument = PAIRS if schema.get("sides") else facts.argument
+    given = argument.strip("'").replace("…", "")
     return [
         "```bash",
-        f"headstart predict FOLDER {facts.argument}",
+        f"headstart predict FOLDER {argument}",
         "headstart serve FOLDER",
         "```",
         "",

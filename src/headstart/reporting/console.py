@@ -272,6 +272,9 @@ class Console:
             self._screen.say(f"  {fields['name']}: {format_value(fields['value'])}{why}")
         elif kind == "table":
             self._table(fields)
+        elif kind == "written":
+            self.stream.write(f"{fields['text']}\n" if fields.get("ends") else str(fields["text"]))
+            self.stream.flush()
 
     def _task(self, fields: dict[str, object]) -> None:
         name, now = str(fields["name"]), self._clock()

@@ -30,6 +30,7 @@ def render_certainty(metrics: Json) -> list[str]:
     lines = [
         *_calibration(metrics.get("reliability") or {}),
         *_thresholds(metrics.get("thresholds") or {}),
+        *_costs(metrics.get("costs") or {}),
         *_conformal(metrics.get("conformal") or {}),
         *_rejection(metrics.get("rejection") or {}),
     ]
@@ -64,6 +65,21 @@ def _thresholds(record: Json) -> list[str]:
     for note in record.get("notes") or []:
         lines += _wrap(note, "    ")
     return lines
+
+
+def _costs(record: Json) -> list[str]:
+    test = record.get("test")
+    if not test:
+        return []
+    cheapest, probable, constant = (
+        format_figure(test[name]) for name in ("cheapest", "most_probable", "constant")
+    )
+    name = record["classes"][test["constant_class"]]
+    return [
+        *_wrap(f"Answers are the cheapest by the costs given: {cheapest} in the mean here."),
+        *_wrap(f"The most probable class costs {probable}, always '{name}' {constant}.", "    "),
+        *_wrap(f"Cheapest minus most probable: {format_figure(test['difference'])}.", "    "),
+    ]
 
 
 def _called(name: str) -> str:
@@ -127,7 +143,7 @@ def render_repeats(metrics: Json) -> list[str]:
         return []
     lines = []
     if record := metrics.get("folds"):
-        lines += _folds(record, task.figures, task.headline)
+        lines += _folds(record, task.figures, metrics.get("trained_on_all"))
     if record := metrics.get("seeds"):
         lines += [*([""] if lines else []), *_seeds(record, task.figures)]
     if record := metrics.get("learning_curve"):
@@ -135,7 +151,7 @@ def render_repeats(metrics: Json) -> list[str]:
     return lines
 
 
-def _folds(record: Json, measures: Any, headline: str) -> list[str]:
+def _folds(record: Json, measures: Any, on_all: Json | None) -> list[str]:
     items = f"{record['num_items']:,} items"
     if record.get("num_groups"):
         items += f" of {record['num_groups']:,} groups"
@@ -155,6 +171,15 @@ def _folds(record: Json, measures: Any, headline: str) -> list[str]:
         "The model that is served is that of the run itself, on its own splits; the folds say how "
         "good models of this making are, with intervals for items and for what models differ by."
     )
+    if on_all:
+        steps = on_all["num_steps"]
+        how = f", in {steps:,} steps as the folds took to their best" if steps else ""
+        note = (
+            f"The model in {on_all['folder']} has learned from all {on_all['num_samples']:,} "
+            f"samples{how}. No item is left to test it on: the figures that hold of it are these, "
+            "with intervals for items and for what models differ by. The model of the run itself "
+            "stands beside it, with its own test split."
+        )
     return [*lines, *_wrap(note)]
 
 

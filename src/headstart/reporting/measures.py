@@ -40,11 +40,30 @@ def ladder_of(metrics: Json) -> tuple[Measure | None, dict[str, Json]]:
     return task.figures.get(str(compared.get("metric")), task.figures[task.headline]), figures
 
 
+def ladders_of_parts(metrics: Json) -> list[Json]:
+    """Return of each of several targets metrics of its own, as ``ladder_of`` reads them."""
+    parts = (metrics.get("before_after") or {}).get("parts") or {}
+    return [
+        {
+            "part": label,
+            "task": own["task"],
+            "before_after": own,
+            "test": {
+                "num_items": own["num_items"],
+                "num_groups": (metrics.get("test") or {}).get("num_groups"),
+            },
+        }
+        for label, own in parts.items()
+    ]
+
+
 def measure_named(key: str) -> Measure | None:
     """Return a figure of any task by its key; None where it is unknown."""
     from headstart.tasks import TASKS
+    from headstart.tasks.multi_task import OVER_ALL
 
-    return next((task.figures[key] for task in TASKS.values() if key in task.figures), None)
+    known = (*(task.figures for task in TASKS.values()), OVER_ALL)
+    return next((figures[key] for figures in known if key in figures), None)
 
 
 def format_measure(measure: Measure, figure: Json | None, *, signed: bool = False) -> str:

@@ -21,7 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from headstart.reporting.language import say, spoken
-from headstart.reporting.measures import Json
+from headstart.reporting.measures import Json, ladders_of_parts
 from headstart.reporting.page_curves import curves_view
 from headstart.reporting.page_explained import explained_view
 from headstart.reporting.page_figures import (
@@ -44,6 +44,7 @@ from headstart.reporting.page_samples import (
     examples_view,
     mistakes_view,
     seen_view,
+    written_view,
 )
 from headstart.reporting.page_trust import behind_view, decisions_view, repeats_view, trust_view
 from headstart.reporting.wording import (
@@ -117,7 +118,7 @@ def render_page(
             verdict=verdict_view(metrics),
             provenance=provenance_view(model, options),
             headline=headline_view(metrics, model),
-            ladder=ladder_view(metrics),
+            ladders=[ladder_view(own) for own in (metrics, *ladders_of_parts(metrics))],
             residuals=residuals_view(test, model),
             trust=trust_view(metrics),
             behind=behind_view(metrics, beside.names),
@@ -125,6 +126,7 @@ def render_page(
             repeats=repeats_view(metrics),
             mistakes=mistakes_view(samples or [], metrics),
             doubtful=doubtful_view(beside.doubtful, metrics),
+            written=written_view(metrics),
             explained=explained_view(beside.explanations),
             confusion=confusion_view(test),
             by_class=by_class_view(metrics),

@@ -105,6 +105,8 @@ def ladder_view(metrics: Json) -> Json | None:
     axis = axis_for(list(figures.values()), is_share=measure.unit != "target")
     comparisons = metrics["before_after"].get("comparisons") or []
     called = say(measure.name)
+    if "part" in metrics:
+        called = f"{metrics['part']}: {called}"
     told = {
         "figure": called[:1].upper() + called[1:],
         "items": format_items(num_items, num_groups),

@@ -24,7 +24,8 @@ from headstart.reporting.wording import (
     judge,
     outcome,
 )
-from headstart.types import MODALITIES
+from headstart.tasks import TASKS
+from headstart.types import MODALITIES, PAIRS
 
 
 def verdict_view(metrics: Json) -> Json | None:
@@ -41,8 +42,7 @@ def verdict_view(metrics: Json) -> Json | None:
         items=format_items(test["num_items"], test.get("num_groups")),
         **shown,
     )
-    compared = outcome(metrics)
-    compared = compared[:1].upper() + compared[1:]
+    compared = _begun(outcome(metrics))
     comparisons = (metrics.get("before_after") or {}).get("comparisons") or []
     judged = {judge(found, task.words.pairing) for found in comparisons}
     style, guess = "open", guessing_sentence(metrics)
@@ -54,6 +54,12 @@ def verdict_view(metrics: Json) -> Json | None:
         style = "good" if judged == {"better"} else "open"
         sentence = f"{sentence} {compared}".rstrip()
     return {"style": style, "sentence": sentence}
+
+
+def _begun(sentence: str) -> str:
+    """Return a sentence with a capital, but for one that begins with an address, which has none."""
+    is_address = "/" in sentence.partition(" ")[0]
+    return sentence if is_address else sentence[:1].upper() + sentence[1:]
 
 
 def _shown(value: float | None, unit: str) -> str:
@@ -93,18 +99,23 @@ def command_of(options: Json) -> str:
 
 def use_view(model: Json) -> Json | None:
     """Return the lines by which the model is used, from a shell and from Python."""
-    facts = MODALITIES.get((model.get("schema") or {}).get("modality", ""))
-    if facts is None:
+    schema = model.get("schema") or {}
+    facts, task = MODALITIES.get(schema.get("modality", "")), TASKS.get(schema.get("task", ""))
+    if facts is None or task is None:
         return None
-    given = facts.argument.strip("'").replace("…", "")
+    argument = PAIRS if schema.get("sides") else facts.argument
+    given = argument.strip("'").replace("…", "")
+    if task.tells_words:
+        told = "spans"
+    else:
+        told = "label, found.probability" if task.has_classes else "value"
+    further = ["headstart serve RUN", "headstart export RUN --to onnx --out BUNDLE"]
+    if task.tells_texts:  # of these there are no bundles to export or serve
+        told, further = "label", ["headstart export RUN --to transformers --out FOLDER"]
     return {
-        "shell": [
-            f"headstart predict RUN {facts.argument}",
-            "headstart serve RUN",
-            "headstart export RUN --to onnx --out BUNDLE",
-        ],
+        "shell": [f"headstart predict RUN {argument}", *further],
         "python": f'import headstart as hs\n\nfor found in hs.predict("RUN", ["{given}"]):\n'
-        "    print(found.name, found.label, found.probability)",
+        f"    print(found.name, found.{told})",
     }
 
 

@@ -20,7 +20,7 @@ _FRAMINGS = {
 }
 _MAX_PICTURES = 48
 _MAX_ROWS = 24
-_MAX_CHARACTERS = 300
+_MAX_CHARACTERS, _MAX_WRITTEN = 300, 600
 _MAX_CELLS = 14
 _MAX_CELL_CHARACTERS = 60
 
@@ -69,6 +69,35 @@ def _listed(samples: Sequence[Json], title: str, lead: str, *, has_classes: bool
         for sample in samples[:_MAX_PICTURES]
     ]
     return {**view, "form": "pictures", "samples": shown}
+
+
+def written_view(metrics: Json) -> Json | None:
+    """Return what was written of a few test samples, before the fine-tuning and after it."""
+    rows = metrics.get("written") or []
+    if not rows:
+        return None
+    kinds = (
+        ("text", say("given")),
+        ("target", say("wanted")),
+        ("before", say("before")),
+        ("after", say("after")),
+    )
+    shown = [
+        {
+            "name": row.get("name"),
+            "passages": [
+                (called, _shortened(str(row[kind]), _MAX_WRITTEN))
+                for kind, called in kinds
+                if row.get(kind) is not None
+            ],
+        }
+        for row in rows
+    ]
+    return {
+        "title": say("Written before and after"),
+        "lead": say("Test texts, spread over all: what the start wrote, and what this model does."),
+        "rows": shown,
+    }
 
 
 def examples_view(record: Json) -> Json | None:

@@ -155,6 +155,17 @@ def decisions_view(metrics: Json) -> list[str]:
                 values=values,
             )
         )
+    if (costs := metrics.get("costs")) and (test := costs.get("test")):
+        told.append(
+            say(
+                "Answers are the cheapest by the costs given: {cheapest} in the mean on test; the "
+                "most probable class costs {probable}, always '{name}' {constant}.",
+                cheapest=format_figure(test["cheapest"]),
+                probable=format_figure(test["most_probable"]),
+                constant=format_figure(test["constant"]),
+                name=costs["classes"][test["constant_class"]],
+            )
+        )
     if conformal := metrics.get("conformal"):
         test = conformal.get("test") or {}
         told.append(
@@ -191,6 +202,15 @@ def repeats_view(metrics: Json) -> list[str]:
                 folds=folds["num_folds"],
                 number=f"{folds['num_items']:,}",
                 figures=figures,
+            )
+        )
+    if on_all := metrics.get("trained_on_all"):
+        told.append(
+            say(
+                "The model in {folder} has learned from all {number} samples; the figures that "
+                "hold of it are those of the folds.",
+                folder=on_all["folder"],
+                number=f"{on_all['num_samples']:,}",
             )
         )
     if seeds := metrics.get("seeds"):

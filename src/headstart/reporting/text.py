@@ -17,6 +17,7 @@ from headstart.reporting.measures import (
     format_measure,
     format_score,
     ladder_of,
+    ladders_of_parts,
     task_of,
 )
 from headstart.reporting.wording import (
@@ -46,6 +47,7 @@ WIDTH = 80
 _LEAST_NAME = 12  # columns of a table that its names have at the least
 _MAX_NOTE = 16
 _NUM_WEAKEST = 5
+_NUM_WRITTEN, _MOST_WRITTEN = 3, 200  # texts, and characters of each
 _NO_NUMBER = (
     "-",
     "unknown",
@@ -74,6 +76,8 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         render_repeats(metrics),
         render_certainty(metrics),
         _before_after(metrics),
+        _written(metrics),
+        *(_before_after(own) for own in ladders_of_parts(metrics)),
         _classes(metrics),
         _tried("Starts that were tried", options.get("candidates") or [], "start"),
         _tried(
@@ -87,6 +91,17 @@ def render_text(metrics: Json, model: Json, data: Json, options: Json) -> str:
         _time(metrics),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _written(metrics: Json) -> list[str]:
+    """Show what was written of a few test samples, before the fine-tuning and after it."""
+    lines: list[str] = []
+    for row in (metrics.get("written") or [])[:_NUM_WRITTEN]:
+        for kind, called in (("text", "given"), ("before", "before"), ("after", "after")):
+            if row.get(kind) is not None:
+                words = _cut(_one_line(str(row[kind])), _MOST_WRITTEN)
+                lines += _wrap(words, f"  {called:<8}")
+    return ["Written before and after", *lines] if lines else []
 
 
 def _about(model: Json, metrics: Json) -> list[str]:
@@ -152,7 +167,8 @@ def _before_after(metrics: Json) -> list[str]:
     num_items, num_groups = scores.get("num_items", 0), scores.get("num_groups")
     lower = "" if measure.is_higher_better else ", lower is better"
     items = format_items(num_items, num_groups)
-    lines = [f"Before and after: {measure.name} on the same {items}{lower}"]
+    of_part = f", {metrics['part']}" if "part" in metrics else ""
+    lines = [f"Before and after{of_part}: {measure.name} on the same {items}{lower}"]
     lines += _table([[name, format_measure(measure, found)] for name, found in figures.items()])
     for comparison in metrics["before_after"].get("comparisons") or []:
         lines += _wrap(verdict(comparison, num_items, task.words.pairing, num_groups), "  ", "    ")

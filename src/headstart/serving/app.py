@@ -15,7 +15,6 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qs
 
-import numpy as np
 import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -210,13 +209,7 @@ class _Answers:
             begun = asked.deadline - self._shelf.limits.request_seconds
             asked = Asked(min(asked.deadline, begun + request.timeout_seconds), asked.is_gone)
         model = self._found(scope)  # once more: a newer one may have taken its place meanwhile
-        outputs = await model.answer_tensors(request.arrays, len(body), asked)
-        name, _, _ = model.output
-        dtype = np.float32 if model.bundle.task.has_classes else np.float64
-        labels = np.empty(len(outputs), object)
-        told = model.bundle.predictions([""] * len(outputs), outputs)
-        labels[:] = [one.label for one in told]
-        arrays = {name: outputs.reshape(len(outputs), -1).astype(dtype), "label": labels}
+        arrays = model.tensors_of(await model.answer_tensors(request.arrays, len(body), asked))
         head = {"model_name": model.name, "model_version": model.version}
         content, length = write_response(head, arrays, request)
         kind = "application/json" if length is None else "application/octet-stream"
@@ -248,16 +241,15 @@ class _Answers:
         read = partial(model.form.read, kind, body, model.bundle, self._shelf.limits)
         more: dict[str, Any] = {}
         if explains == "1":
-            names, outputs, more["looked_at"] = await model.explain(read, len(body), asked)
+            answer, more["looked_at"] = await model.explain(read, len(body), asked)
         else:
             rows = model.form.counts(kind, body)
-            names, outputs, notes = await model.answer_samples(read, rows, len(body), asked)
-            more = {"notes": notes} if notes else {}
-        told = model.bundle.predictions(names, outputs)
+            answer = await model.answer_samples(read, rows, len(body), asked)
+            more = {"notes": answer.notes} if answer.notes else {}
         record = {
             "model": model.name,
             "version": model.version,
-            "predictions": [_told(one, model) for one in told],
+            "predictions": [_told(one, model) for one in answer.predictions],
             **more,
         }
         return _packed(_json(record), headers)
@@ -282,9 +274,9 @@ def _stays() -> bool:
 
 
 def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
-    """Return one answer as JSON: the label, its probability, and the best five."""
-    if prediction.value is not None:
-        return {"name": prediction.name, "value": prediction.value, **prediction.beside}
+    """Return one answer as JSON: the label, its probability, and the best five; or what else."""
+    if any(held is not None for held in (prediction.value, prediction.spans, prediction.parts)):
+        return prediction.to_json()
     pairs = zip(model.bundle.schema.classes, prediction.probabilities, strict=True)
     best = sorted(pairs, key=lambda pair: -pair[1])[:TOP]
     assert math.isfinite(prediction.probability)

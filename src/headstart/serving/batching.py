@@ -23,9 +23,12 @@ from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import ClientGone, Refusal, overloaded
+from headstart.tasks import array_of
 
 Arrays = dict[str, np.ndarray]
-_LEAST_LENGTH = 16  # tokens: shorter ones are padded to this many together
+# Tokens that take as long to compute as the weights to read, which each pass does once: twice the
+# operations of a core by the bytes that it reads in the same time, however large the network.
+_PASS_TOKENS = 20
 
 
 @dataclass(eq=False)
@@ -52,9 +55,8 @@ class Pending:
 
     @property
     def length(self) -> int:
-        """Which requests it is computed with: those of lengths up to the same power of two."""
-        longest = max((a.shape[1] for a in self.arrays[0].values() if a.ndim == 2), default=1)
-        return max(_LEAST_LENGTH, 1 << (longest - 1).bit_length())
+        """Tokens of its longest row."""
+        return max((a.shape[1] for a in self.arrays[0].values() if a.ndim == 2), default=1)
 
 
 class Batcher:
@@ -81,7 +83,9 @@ class Batcher:
         self._batch_rows = measures.batch.labels(name)
         self._depth = measures.depth.labels(name)
         self._cancelled = measures.cancelled
-        self._count = measures.answers_of(name, bundle.schema.classes)
+        # what is told of words is known, and counted, where their tokens are put together
+        self._is_told = not bundle.task.tells_words
+        self._count = measures.answers_of(name, bundle.schema.classes if self._is_told else ())
         self._inputs = [
             {one.name: one for one in member.session.inputs} for member in bundle.members
         ]
@@ -235,11 +239,8 @@ class Batcher:
         """Compute a batch, in the thread; requests of like lengths together."""
         if not self._is_ragged:
             return self._of_group(jobs)
-        groups: dict[int, list[int]] = {}
-        for place, job in enumerate(jobs):
-            groups.setdefault(job.length, []).append(place)
         found: list[np.ndarray | Exception] = [Refusal(500, "", "lost")] * len(jobs)
-        for places in groups.values():
+        for places in passes_of([job.length for job in jobs], [job.rows for job in jobs]):
             group = [jobs[place] for place in places]
             for place, answer in zip(places, self._of_group(group), strict=True):
                 found[place] = answer
@@ -266,14 +267,15 @@ class Batcher:
             }
             for place, inputs in enumerate(self._inputs)
         ]
-        watch = self._drift if self._drift is not None and self._drift.is_open else None
+        watch = self._drift if self._is_told and self._drift is not None else None
+        watch = watch if watch is not None and watch.is_open else None
         features: list[np.ndarray] = []
         parts = []
         for start in range(0, rows, self._limits.batch_rows):
             part = slice(start, start + self._limits.batch_rows)
             given = [{n: a[part] for n, a in own.items()} for own in joined]
             logits = self.bundle.run(given) if watch is None else self.bundle.run(given, features)
-            parts.append(self.bundle.outputs(logits))
+            parts.append(array_of(self.bundle.outputs(logits)))
         outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._compute_seconds.observe(time.perf_counter() - began)
         self._batch_rows.observe(rows)
@@ -289,6 +291,39 @@ class Batcher:
             seen = {name: array[told] for name, array in joined[0].items()}
             watch.add(outputs[told], seen, np.concatenate(features)[told] if features else None)
         return outputs
+
+
+def passes_of(lengths: Sequence[int], rows: Sequence[int]) -> list[list[int]]:
+    """Return which requests go through a network together: what costs least, padding counted.
+
+    A pass costs its rows times its longest row, and ``_PASS_TOKENS``. Of requests sorted by length
+    every way to divide them is looked at, by what the first ones cost at least.
+
+    Args:
+        lengths: Tokens of the longest row of each request.
+        rows: Of each.
+
+    Returns:
+        Places of requests, a list a pass, short ones first.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    costs, begins = [0], [0]
+    for end in range(1, len(order) + 1):
+        longest, together = lengths[order[end - 1]], 0
+        least, begin = 0, end
+        for start in range(end - 1, -1, -1):
+            together += rows[order[start]]
+            cost = costs[start] + _PASS_TOKENS + together * longest
+            if begin == end or cost < least:
+                least, begin = cost, start
+        costs.append(least)
+        begins.append(begin)
+    found: list[list[int]] = []
+    end = len(order)
+    while end:
+        found.insert(0, order[begins[end] : end])
+        end = begins[end]
+    return found
 
 
 def _joined(expected: NamedInput, arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.bundles.answering import named
 from headstart.preprocessing import ImagePreprocess
+from headstart.types import TextPair
 
 GRID = 7
 MOST_PARTS = 63
@@ -73,6 +73,30 @@ def cover_words(samples: Sequence[Any], bundle: Bundle) -> Covered:
     return {"parts": [between.join(group) for group in groups]}, _read(bundle, [text, *left])
 
 
+def cover_pairs(samples: Sequence[Any], bundle: Bundle) -> Covered:
+    """Return two texts, and both without each of their words, as ``cover_words``.
+
+    Of neither text all words are left out together: one of two texts cannot be empty.
+
+    Args:
+        samples: One.
+        bundle: Reads it.
+    """
+    whole: TextPair = samples[0]
+    sides = [re.findall(r"\S+", side) for side in (whole.first, whole.second)]
+    size = -(-sum(map(len, sides)) // (MOST_PARTS - 1)) or 1
+    parts: list[str] = []
+    left: list[TextPair] = []
+    for which, words in enumerate(sides):
+        for start in range(0, len(words), size):
+            rest = " ".join([*words[:start], *words[start + size :]])
+            if rest:
+                parts.append(" ".join(words[start : start + size]))
+                both = (rest, whole.second) if which == 0 else (whole.first, rest)
+                left.append(TextPair(*both))
+    return {"parts": parts}, _read(bundle, [whole, *left])
+
+
 def cover_cells(samples: Any, bundle: Bundle) -> Covered:
     """Return a row, and it with each of its columns empty; groups of them where there are many.
 
@@ -96,10 +120,7 @@ def _groups(parts: Sequence[str]) -> list[list[str]]:
 def _read(bundle: Bundle, samples: list[Any]) -> list[Arrays]:
     inputs = bundle.read(samples)
     places = np.arange(len(samples))
-    return [
-        named(one.preprocess, own.arrays(places))
-        for one, own in zip(bundle.members, inputs, strict=True)
-    ]
+    return [dict(own) for own in bundle.arrays(inputs, places)]
 
 
 def falls(outputs: np.ndarray) -> list[float]:

@@ -16,15 +16,16 @@ import numpy as np
 import orjson
 
 from headstart.bundles import Bundle
-from headstart.errors import DataError
+from headstart.errors import DataError, quoted
 from headstart.preprocessing import Preprocess, TablePreprocess, UnreadableImage
 from headstart.preprocessing.images import read_header
-from headstart.serving.covering import Covered, cover_cells, cover_patches, cover_words
+from headstart.preprocessing.pairs_given import USUAL, listed_pairs
+from headstart.serving.covering import Covered, cover_cells, cover_pairs, cover_patches, cover_words
 from headstart.serving.limits import ServerLimits
 from headstart.serving.protocol import refuse_twice
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import texts_of
-from headstart.types import Modality, rows_of
+from headstart.types import Modality, Schema, TextPair, rows_of
 
 Named = tuple[Any, list[str]]  # samples, and what to call each of them
 _JSON, _CSV, _TEXT = "application/json", "text/csv", "text/plain"
@@ -59,6 +60,7 @@ class Form:
         example: Content type and body of an example, for people.
         counts: Rows of a body, as far as that can be told without reading it.
         cover: A single sample to it with each of its parts covered.
+        is_pair: Whether a sample is two texts.
     """
 
     modality: Modality
@@ -69,6 +71,7 @@ class Form:
     example: Callable[[Preprocess], tuple[str, str]]
     counts: Callable[[str, bytes], int]
     cover: Callable[[Any, Bundle], Covered]
+    is_pair: bool = False
 
 
 def content_type(header: str) -> str:
@@ -209,6 +212,46 @@ def _text_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Nam
     return texts, [f"text {place + 1}" for place in range(len(texts))]
 
 
+# Pairs of texts -----------------------------------------------------------------------------------
+
+
+def _read_pairs(kind: str, data: bytes, bundle: Bundle, limits: ServerLimits) -> Named:
+    sides = bundle.preprocess.columns or USUAL
+    found: Any = _csv(data, bundle) if kind == _CSV else _json(data)
+    if isinstance(found, dict):
+        inner = found.get("pairs")
+        found = inner if len(found) == 1 and isinstance(inner, list) else [found]
+    if kind != _CSV and not isinstance(found, list):
+        raise bad_request(f"Expected a JSON list of pairs, each an object with {quoted(sides)}.")
+    try:
+        pairs = listed_pairs(found, sides)
+    except DataError as error:
+        raise bad_request(str(error)) from None
+    _check_rows(len(pairs), limits)
+    checked_texts([side for pair in pairs for side in (pair.first, pair.second)], limits)
+    return pairs, [f"pair {place + 1}" for place in range(len(pairs))]
+
+
+def _pair_inputs(preprocess: Preprocess) -> list[RawInput]:
+    return [RawInput(name, "BYTES") for name in preprocess.columns or USUAL]
+
+
+def _pair_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
+    first, second = (checked_texts(texts_of(arrays, name), limits) for name in arrays)
+    if len(first) != len(second):
+        raise bad_request(
+            f"The inputs have {len(first)} and {len(second)} texts, expected as many."
+        )
+    pairs = [TextPair(one, other) for one, other in zip(first, second, strict=True)]
+    return pairs, [f"pair {place + 1}" for place in range(len(pairs))]
+
+
+def _example_pair(preprocess: Preprocess) -> tuple[str, str]:
+    texts = ("Two dogs run on a beach.", "Animals are outside.")
+    pair = dict(zip(preprocess.columns or USUAL, texts, strict=True))
+    return _JSON, orjson.dumps([pair]).decode()
+
+
 # Tables ------------------------------------------------------------------------------------------
 
 
@@ -298,6 +341,17 @@ FORMS: dict[str, Form] = {
         _several,
         cover_words,
     ),
+    "pairs": Form(
+        "text",
+        (_JSON, _CSV),
+        _read_pairs,
+        _pair_inputs,
+        _pair_tensors,
+        _example_pair,
+        _several,
+        cover_pairs,
+        is_pair=True,
+    ),
     "rows": Form(
         "table",
         (_JSON, _CSV),
@@ -311,7 +365,7 @@ FORMS: dict[str, Form] = {
 }
 
 
-def form_of(modality: Modality) -> Form:
-    """Return how samples of a modality are sent."""
-    (form,) = rows_of(FORMS, modality).values()
-    return form
+def form_of(schema: Schema) -> Form:
+    """Return how samples of a schema are sent."""
+    forms = rows_of(FORMS, schema.modality).values()
+    return next(form for form in forms if form.is_pair == bool(schema.sides))

@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from headstart.types import Prediction
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SHARES = tuple(tenth / 10 for tenth in range(1, 11))
@@ -122,5 +124,25 @@ class ServerMeasures:
                     counters[place].inc(number)
             for share in probabilities[np.arange(len(best)), best].tolist():
                 confidence.observe(share)
+
+        return count
+
+    def spans_of(
+        self, model: str, classes: Sequence[str]
+    ) -> Callable[[Sequence[Prediction]], None]:
+        """Return what counts the spans that a model of words finds, by what they are.
+
+        Args:
+            model: Its name.
+            classes: Its tags; spans of types beyond the first ones share a series.
+        """
+        shown = {name.partition("-")[2] or name for name in classes[:MOST_CLASSES]}
+        confidence = self.confidence.labels(model)
+
+        def count(predictions: Sequence[Prediction]) -> None:
+            for span in (span for one in predictions for span in one.spans or ()):
+                named = span.label if span.label in shown else OTHER
+                self.predictions.labels(model, named).inc()
+                confidence.observe(span.probability)
 
         return count

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from headstart.bundles import Bundle, verify_bundle
-from headstart.bundles.answering import named
 from headstart.bundles.session import check_bounds
 from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
@@ -31,6 +31,8 @@ from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.tensors import as_declared
 from headstart.serving.watching import Watches, WatchOptions
+from headstart.tasks import array_of
+from headstart.types import Inputs, Prediction, Ragged, Rows
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,21 @@ class Asked:
 
     deadline: float
     is_gone: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered to a request.
+
+    Attributes:
+        predictions: Of each sample, as ``predict`` gives them.
+        outputs: Probabilities or values, B rows.
+        notes: What to know of the samples.
+    """
+
+    predictions: Sequence[Prediction]
+    outputs: Rows
+    notes: Sequence[str] = ()
 
 
 class ServedModel:
@@ -68,27 +85,48 @@ class ServedModel:
         self.bundle, self.name, self.version = bundle, bundle.record.name, bundle.version
         self._limits, self._threads, self._watch = limits, threads, watch
         self.batcher = Batcher(bundle, limits, measures, watch)
-        self.form: Form = form_of(bundle.schema.modality)
+        self.form: Form = form_of(bundle.schema)
         self.raw = self.form.inputs(bundle.preprocess)
         # of several members the prepared inputs differ, and only raw ones are everybody's
-        self.prepared: list[NamedInput] = (
-            bundle.members[0].session.inputs if len(bundle.members) == 1 else []
-        )
+        # and of prepared texts nobody knows where their words stand
+        is_plain = len(bundle.members) == 1 and not bundle.task.tells_words
+        self.prepared: list[NamedInput] = bundle.members[0].session.inputs if is_plain else []
         self._raw_names = {one.name for one in self.raw}
         self._prepared_names = {one.name for one in self.prepared}
+        self._count_spans = measures.spans_of(self.name, bundle.schema.classes)
 
     @property
-    def output(self) -> tuple[str, str, int]:
-        """Name, datatype and width of the output that holds numbers."""
+    def outputs(self) -> list[tuple[str, str, list[int]]]:
+        """Name, datatype and shape of what stands beside the label: of several targets one each."""
         schema, task = self.bundle.schema, self.bundle.task
+        if task.tells_words:
+            return [("spans", "BYTES", [-1])]
+        if task.parts:
+            kinds = ((p, "FP32" if p.num_classes else "FP64") for p in task.parts)
+            return [(part.label, kind, [-1, part.width]) for part, kind in kinds]
         if task.has_classes:
-            return "probabilities", "FP32", len(schema.classes)
-        return "value", "FP64", task.num_outputs(schema)
+            return [("probabilities", "FP32", [-1, len(schema.classes)])]
+        return [("value", "FP64", [-1, task.num_outputs(schema)])]
+
+    def tensors_of(self, answer: Answer) -> dict[str, np.ndarray]:
+        """Return an answer as tensors of the protocol, by name; spans as JSON, a list a text."""
+        labels = np.array([one.label for one in answer.predictions], object)
+        found: dict[str, np.ndarray] = {}
+        if self.bundle.task.tells_words:
+            spans = [orjson.dumps(one.to_json()["spans"]).decode() for one in answer.predictions]
+            return {self.outputs[0][0]: np.array(spans, object), "label": labels}
+        numbers, begin = array_of(answer.outputs), 0
+        rows = numbers.reshape(len(numbers), -1)
+        for name, datatype, shape in self.outputs:
+            dtype = np.float32 if datatype == "FP32" else np.float64
+            found[name] = rows[:, begin : begin + shape[-1]].astype(dtype)
+            begin += shape[-1]
+        return {**found, "label": labels}
 
     async def answer_samples(
         self, read: Callable[[], Named], rows: int, size: int, asked: Asked
-    ) -> tuple[list[str], np.ndarray, list[str]]:
-        """Return names, outputs (B, K), and what to know of samples as people send them.
+    ) -> Answer:
+        """Return the answer to samples as people send them.
 
         Args:
             read: Gives samples; run in a thread.
@@ -104,16 +142,25 @@ class ServedModel:
             try:
                 async with asyncio.timeout_at(asked.deadline):
                     prepared = loop.run_in_executor(self._threads, self._prepare, read)
-                    names, arrays, notes = await prepared
+                    inputs, arrays = await prepared
             except TimeoutError:
                 raise late() from None
-            answer = self.batcher.compute(arrays, len(names), asked.deadline, asked.is_gone)
-            return names, await answer, notes
+            rows = len(next(iter(arrays[0].values())))
+            found = await self.batcher.compute(arrays, rows, asked.deadline, asked.is_gone)
+        first = inputs[0]
+        outputs = self.bundle.preprocess.told(arrays[0], found)
+        predictions = self.bundle.predictions_of(first, outputs)
+        if isinstance(outputs, Ragged):  # of words only now is known what was told
+            self._count_spans(predictions)
+            if self._watch is not None and self._watch.is_open:
+                self._watch.add(outputs, arrays[0], None)
+        notes = list(dict.fromkeys(f.sentence for given in inputs for f in given.findings))
+        return Answer(predictions, outputs, notes)
 
     async def explain(
         self, read: Callable[[], Named], size: int, asked: Asked
-    ) -> tuple[list[str], np.ndarray, dict[str, Any]]:
-        """Return name and outputs (1, K) of one sample, and what the answer looked at.
+    ) -> tuple[Answer, dict[str, Any]]:
+        """Return the answer to one sample, and what it looked at.
 
         Args:
             read: Gives the sample; run in a thread.
@@ -123,8 +170,10 @@ class ServedModel:
         Raises:
             Refusal: If there are several, the model tells no classes, or as ``answer_samples``.
         """
-        if not self.bundle.task.has_classes:
-            raise bad_request(f"Model '{self.name}' tells numbers; explained are classes.")
+        task = self.bundle.task
+        if not task.has_classes or task.tells_words:
+            what = "of words" if task.tells_words else "numbers"
+            raise bad_request(f"Model '{self.name}' tells {what}; explained are classes.")
         with self.batcher.admitted(1 + MOST_PARTS, size):
             loop = asyncio.get_running_loop()
             try:
@@ -138,7 +187,8 @@ class ServedModel:
             outputs = await self.batcher.compute(
                 arrays, rows, asked.deadline, asked.is_gone, answers=1
             )
-        return names, outputs[:1], {**parts, "falls": falls(outputs)}
+        answer = Answer(self.bundle.predictions(names, outputs[:1]), outputs[:1])
+        return answer, {**parts, "falls": falls(outputs)}
 
     def _cover(self, read: Callable[[], Named]) -> tuple[list[str], dict[str, Any], list[Arrays]]:
         """Read a sample and cover its parts, in a thread."""
@@ -152,8 +202,8 @@ class ServedModel:
 
     async def answer_tensors(
         self, tensors: Mapping[str, np.ndarray], size: int, asked: Asked
-    ) -> np.ndarray:
-        """Return outputs (B, K) of the inputs of a request in the protocol.
+    ) -> Answer:
+        """Return the answer to the inputs of a request in the protocol.
 
         Args:
             tensors: By name: samples as they are, or as the network takes them.
@@ -170,7 +220,7 @@ class ServedModel:
             )
         if tensors.keys() == self._raw_names:
             read = partial(self.form.from_tensors, tensors, self._limits)
-            return (await self.answer_samples(read, rows, size, asked))[1]
+            return await self.answer_samples(read, rows, size, asked)
         if tensors.keys() != self._prepared_names:
             wanted = [", ".join(sorted(self._raw_names)[:20])]
             wanted += [", ".join(sorted(self._prepared_names))] if self._prepared_names else []
@@ -195,9 +245,10 @@ class ServedModel:
         if len(lengths) > 1 or lengths == {0}:
             raise bad_request("The inputs have no length, or not the same one.", "bounds")
         with self.batcher.admitted(rows, size):
-            return await self.batcher.compute([arrays], rows, asked.deadline, asked.is_gone)
+            outputs = await self.batcher.compute([arrays], rows, asked.deadline, asked.is_gone)
+        return Answer(self.bundle.predictions([""] * rows, outputs), outputs)
 
-    def _prepare(self, read: Callable[[], Named]) -> tuple[list[str], list[Arrays], list[str]]:
+    def _prepare(self, read: Callable[[], Named]) -> tuple[list[Inputs], list[Arrays]]:
         """Read samples, in a thread."""
         samples, names = read()
         try:
@@ -206,13 +257,8 @@ class ServedModel:
             raise bad_request(str(error), "sample") from None
         if self._watch is not None:
             self._watch.add_rows(inputs[0])
-        places = np.arange(len(inputs[0]))
-        arrays = [
-            named(one.preprocess, given.arrays(places))
-            for one, given in zip(self.bundle.members, inputs, strict=True)
-        ]
-        notes = list(dict.fromkeys(f.sentence for given in inputs for f in given.findings))
-        return list(inputs[0].names), arrays, notes
+        arrays = self.bundle.arrays(inputs, np.arange(len(inputs[0])))
+        return inputs, [dict(own) for own in arrays]
 
 
 class Shelf:
@@ -322,7 +368,6 @@ def shown(text: str) -> str:
 
 def record_of(model: ServedModel) -> dict[str, Any]:
     """Return the metadata of a model in the Open Inference Protocol."""
-    output, datatype, width = model.output
     return {
         "name": model.name,
         "versions": [model.version],
@@ -331,7 +376,10 @@ def record_of(model: ServedModel) -> dict[str, Any]:
             {"name": one.name, "datatype": one.datatype, "shape": [-1]} for one in model.raw
         ],
         "outputs": [
-            {"name": output, "datatype": datatype, "shape": [-1, width]},
+            *(
+                {"name": name, "datatype": datatype, "shape": shape}
+                for name, datatype, shape in model.outputs
+            ),
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],
     }

@@ -29,8 +29,8 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     Where something is told of each word, TF-IDF has nothing to say, and where a text is to be
     written, no encoder has.
     """
-    if find_task(dataset.schema.task).tells_texts:
-        return [find_start("scratch/seq2seq-tiny")]
+    if own := find_task(dataset.schema.task).plain_start:
+        return [find_start(own)]
     pretrained = sorted(local_starts("text"), key=lambda s: s.num_parameters)[:num_local]
     if not pretrained:
         small = find_start("scratch/bert-tiny")
@@ -42,8 +42,9 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
 
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:
     """Return the linear model, trees and the MLP: a usable model first."""
-    del dataset, num_local
-    names = ("linear", "boosting", "forest", "lightgbm", "mlp")
+    del num_local
+    grown = () if dataset.schema.parts else ("boosting", "forest", "lightgbm")  # for one target
+    names = ("linear", *grown, "mlp")
     found = [find_start(f"scratch/{name}") for name in names]
     return [start for start in found if start.is_local]  # an extra may bring one
 

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from headstart.errors import StartError, first_line
 from headstart.preprocessing import ImagePreprocess, Preprocess, WordPreprocess
 from headstart.starts.texts.networks import TextNetwork
-from headstart.starts.texts.sequences import SequenceNetwork
-from headstart.starts.texts.windows import Window
 from headstart.tensors import evaluating, find_blocks
 from headstart.types import ImageSpec, Start
 
@@ -64,7 +62,7 @@ class Encoder(nn.Module):
         self.start = replace(start, num_parameters=num_parameters)
         self.preprocess = preprocess
         if isinstance(preprocess, WordPreprocess) and isinstance(network, TextNetwork):
-            network.window = Window(*preprocess.window)
+            network.window = preprocess.window
         if num_features is None:
             assert isinstance(preprocess, ImagePreprocess)
             num_features = measure_features(network, preprocess.spec, start.address)
@@ -202,8 +200,9 @@ def group_layers(network: nn.Module) -> list[list[str]]:
     Args:
         network: Any module.
     """
-    if isinstance(network, TextNetwork | SequenceNetwork):
-        return network.layer_groups()
+    if hasattr(network, "layer_groups"):
+        found: list[list[str]] = network.layer_groups()
+        return found
     groups = max(_matched_groups(network), _child_groups(network), key=_has_depth)
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
     while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):

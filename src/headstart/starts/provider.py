@@ -43,6 +43,7 @@ class BuildRequest:
         preprocess: What turns texts into inputs, as ``learn_preprocess`` or an encoder of the same
             start has it: nothing is learned or loaded again. None learns from the texts, or loads.
         column: Column of the data that holds the images or texts, or None.
+        second_column: Of pairs of texts that of the second ones, or None.
         max_length: Tokens a text keeps at most. None takes the length that 99 % of the texts do
             not exceed (of 10,000 spread over them, fewer where they are long), rounded up to a
             multiple of 8, at least 16 and at most 256 or what the encoder can take.
@@ -70,6 +71,7 @@ class BuildRequest:
     texts: Sequence[str] = ()
     preprocess: Preprocess | None = None
     column: str | None = None
+    second_column: str | None = None
     max_length: int | None = None
     dropout: float | None = None
     pooling: PoolingChoice = "auto"

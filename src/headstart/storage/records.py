@@ -50,7 +50,7 @@ def refuse_start(path: Path, record: Mapping[str, Any]) -> None:
         return
     named = shlex.quote(str(path))
     told = f"{path} is a pretrained start (objective {record['objective']}), which decides nothing"
-    if record.get("is_encoder") is False:
+    if not record.get("is_encoder", not _writes_on(record)):
         raise RunFolderError(
             f"{told}; expected a fine-tuned run, which cannot be made of it. Export it for the "
             f"library that writes on with it: headstart export {named}."
@@ -58,6 +58,12 @@ def refuse_start(path: Path, record: Mapping[str, Any]) -> None:
     raise RunFolderError(
         f"{told} yet; expected a fine-tuned run. Make one: headstart finetune DATA --start {named}."
     )
+
+
+def _writes_on(record: Mapping[str, Any]) -> bool:
+    """Return whether a start only writes on, as folders say it that do not name ``is_encoder``."""
+    architecture = record.get("architecture")
+    return isinstance(architecture, dict) and architecture.get("builder") == "decoder"
 
 
 def nothing_to_resume(path: Path, *, is_finished: bool) -> RunFolderError:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.tasks.regression import REGRESSION
     from headstart.tasks.seq2seq import SEQ2SEQ
     from headstart.tasks.task import Task
+    from headstart.tasks.text_generation import TEXT_GENERATION
     from headstart.tasks.token_classification import TAGGING, TOKEN_CLASSIFICATION
     from headstart.tasks.words import Pairing, TaskWords
 
@@ -37,8 +38,10 @@ TASKS = TaskTable(
         "token-classification": ("headstart.tasks.token_classification", "TOKEN_CLASSIFICATION"),
         "tagging": ("headstart.tasks.token_classification", "TAGGING"),
         "seq2seq": ("headstart.tasks.seq2seq", "SEQ2SEQ"),
+        "text-generation": ("headstart.tasks.text_generation", "TEXT_GENERATION"),
     }
 )
+_SEVERAL = "multi-task: "  # begins the names of tasks that are made of others
 # What this room shows beside it, and where it stands: imported when first used.
 _PLACES = {
     "CLASSIFICATION": "headstart.tasks.classification",
@@ -50,6 +53,7 @@ _PLACES = {
     "tidy_labels": "headstart.tasks.reading",
     "REGRESSION": "headstart.tasks.regression",
     "SEQ2SEQ": "headstart.tasks.seq2seq",
+    "TEXT_GENERATION": "headstart.tasks.text_generation",
     "TAGGING": "headstart.tasks.token_classification",
     "TOKEN_CLASSIFICATION": "headstart.tasks.token_classification",
     "PlainProblem": "headstart.tasks.plain",
@@ -80,6 +84,10 @@ def find_task(name: str) -> Task:
         'rmse'
     """
     task = TASKS.get(name) if isinstance(name, str) else None  # a damaged record holds anything
+    if task is None and isinstance(name, str) and name.startswith(_SEVERAL):
+        from headstart.tasks.multi_task import named
+
+        return named(name)
     if task is None:
         raise OptionError(
             f"Unknown task '{name}'.{did_you_mean(str(name), TASKS)} Expected one of "
@@ -95,6 +103,7 @@ __all__ = [
     "SEQ2SEQ",
     "TAGGING",
     "TASKS",
+    "TEXT_GENERATION",
     "TOKEN_CLASSIFICATION",
     "Pairing",
     "PlainProblem",

@@ -63,7 +63,15 @@ class ClassTask(Task):
     def class_sets(self, outputs: Rows) -> np.ndarray | None:
         """Return which classes the set of each item holds, bool, shape (N, K); None without one."""
         bound = self.deciding.bound
-        return None if bound is None else class_misfits(array_of(outputs)) <= bound
+        return None if bound is None else self.class_misfits(outputs) <= bound
+
+    def class_misfits(self, outputs: Rows) -> np.ndarray:
+        """Return how ill each class fits, 0 for those that are answered, float64, shape (N, K)."""
+        return class_misfits(array_of(outputs), self.decided(outputs))
+
+    @abstractmethod
+    def decided(self, outputs: Rows) -> np.ndarray:
+        """Return which classes are answered, bool, shape (N, K)."""
 
     def set_sizes(self, outputs: Rows) -> np.ndarray | None:
         """Return how many classes the set of each item holds, int64, shape (N,)."""

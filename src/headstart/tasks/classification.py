@@ -1,7 +1,7 @@
 """One class a sample: class names or whole numbers in a column, a softmax over them.
 
 Split by class, scored by accuracy, compared by which items each predictor has right (McNemar).
-Left out: an order among the classes, and costs of mistakes.
+Left out: an order among the classes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from headstart.evaluation import (
     Scores,
     accuracy,
     accuracy_and_error,
-    class_misfits,
     class_sums,
     compare_classes,
+    expected_costs,
     fit_temperature,
     majority_baseline,
     score_classes,
@@ -94,8 +94,11 @@ class Classification(ClassTask):
         return softmax(logits, temperature)
 
     def decisions(self, outputs: Rows) -> np.ndarray:
-        """Return the most probable class, or what a tuned threshold says, int64, shape (N,)."""
+        """Return the most probable class, or what a threshold or costs say, int64, shape (N,)."""
         probabilities, positive = array_of(outputs), self.deciding.positive
+        if self.deciding.costs:
+            costs = expected_costs(probabilities, np.array(self.deciding.costs))
+            return np.asarray(costs.argmin(axis=1).astype(np.int64))
         if positive is None:
             return np.asarray(probabilities.argmax(axis=1).astype(np.int64))
         says_yes = probabilities[:, positive] >= self.deciding.thresholds[0]
@@ -122,16 +125,28 @@ class Classification(ClassTask):
         return probabilities.max(axis=1), probabilities.argmax(axis=1) == array_of(targets)
 
     def leads(self, outputs: Rows) -> np.ndarray | None:
-        """Return the lead over the second class; with a tuned threshold the way to that."""
+        """Return the lead over the second class; with a threshold the way to that.
+
+        Where answers cost differently, by how much the second cheapest is dearer.
+        """
         probabilities, positive = array_of(outputs).astype(np.float64), self.deciding.positive
+        if self.deciding.costs:
+            costs = expected_costs(probabilities, np.array(self.deciding.costs))
+            lowest = np.partition(costs, 1, axis=1)
+            return np.asarray(lowest[:, 1] - lowest[:, 0])
         if positive is not None:
             return np.abs(probabilities[:, positive] - self.deciding.thresholds[0])
         highest = np.partition(probabilities, -2, axis=1)
         return np.asarray(highest[:, -1] - highest[:, -2])
 
     def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:
-        """Return 1 - p of the target; 0 where that is the most probable class."""
-        return _of_decided(class_misfits(array_of(outputs)), array_of(targets))
+        """Return 1 - p of the target; 0 where that is the most probable class, or is answered."""
+        return _of_decided(self.class_misfits(outputs), array_of(targets))
+
+    def decided(self, outputs: Rows) -> np.ndarray:
+        """Return the one class that is."""
+        num_classes = array_of(outputs).shape[1]
+        return np.asarray(self.decisions(outputs)[:, None] == np.arange(num_classes))
 
     def scores(
         self,
@@ -243,6 +258,7 @@ CLASSIFICATION = Classification(
     stratified="stratified",
     is_exclusive=True,
     is_smoothed=True,
+    can_be_part=True,
     transformers_problem="single_label_classification",
     words=TaskWords(
         one="class",

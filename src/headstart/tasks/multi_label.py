@@ -164,7 +164,11 @@ class MultiLabel(ClassTask):
 
     def misfits(self, outputs: Rows, targets: Rows) -> np.ndarray | None:
         """Return how ill the worst of an item's labels fits."""
-        return label_set_misfits(array_of(outputs), array_of(targets))
+        return label_set_misfits(array_of(outputs), array_of(targets), self.decided(outputs))
+
+    def decided(self, outputs: Rows) -> np.ndarray:
+        """Return the labels that are."""
+        return self.decisions(outputs).astype(bool)
 
     def scores(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.cells import shown
 from headstart.columnar import array_from, counted, different, mapped
-from headstart.types import Finding, Rows, TaskName
+from headstart.types import Finding, Rows, Schema, TaskName
 
 # What may stand between the labels of one cell, likeliest first.
 SEPARATORS = (";", "|", ",", "/", "#")
@@ -57,12 +57,14 @@ class Targets:
         values: As ``Split.targets``.
         classes: Class names in order; empty where the task has none.
         findings: What a user should know of it.
+        parts: Of several targets the schema of each.
     """
 
     task: TaskName
     values: Rows
     classes: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
+    parts: tuple[Schema, ...] = ()
 
 
 def order_classes(names: set[str]) -> tuple[str, ...]:
@@ -108,18 +110,18 @@ def tidy_labels(labels: Sequence[str], what: str) -> tuple[Sequence[str], list[F
     if alike := _alike_but_for_case(set(tidied.values())):
         listed = ", ".join(f"'{name}'" for name in alike[:4])
         sentence = (
-            f"{what} has classes that differ in capitals or blanks alone: {listed}. Each is a "
-            "class of its own; if they mean the same, write them alike."
+            f"{what} has classes that differ in capitals, blanks or quotes alone: {listed}. Each "
+            "is a class of its own; if they mean the same, write them alike."
         )
         findings.append(Finding("classes", "warning", (), sentence))
     return mapped(labels, tidied.__getitem__), findings
 
 
 def _alike_but_for_case(names: set[str]) -> list[str]:
-    """Return the classes that another one equals but for capitals, blanks and hyphens."""
+    """Return the classes that another one equals but for capitals, blanks, hyphens and quotes."""
     alike: dict[str, list[str]] = {}
     for name in sorted(names):
-        alike.setdefault(re.sub(r"[\s_-]+", "", name.casefold()) or name, []).append(name)
+        alike.setdefault(re.sub(r"[\s_\-'\"`]+", "", name.casefold()) or name, []).append(name)
     return [name for found in alike.values() if len(found) > 1 for name in found]
 
 

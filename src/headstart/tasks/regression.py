@@ -223,6 +223,10 @@ REGRESSION = Regression(
             "target",
         ),
         "r2": Measure("R²", "share of the variance explained; 0 is as good as the mean"),
+        "pearson": Measure(
+            "Pearson's r", "higher is better; correlation of predictions with targets"
+        ),
+        "spearman": Measure("Spearman's ρ", "higher is better; correlation of the ranks of both"),
         "bias": Measure("bias", "best at zero; mean of prediction minus target", False, "target"),
         "mse": Measure(
             "MSE", "lower is better; mean squared error, in squared units", False, "target"
@@ -234,6 +238,7 @@ REGRESSION = Regression(
     probe="ridge",
     stratified="stratified by the target",
     is_linear=True,
+    can_be_part=True,
     transformers_problem="regression",
     words=TaskWords(
         mistakes="Largest errors",

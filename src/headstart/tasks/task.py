@@ -54,9 +54,16 @@ class Task(Certain, Comparable):
             ragged, and texts come with their words.
         tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
             outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
+        is_chosen_by_texts: Whether ``validation_score`` reads what was written; else nothing need
+            be written to choose.
+        written_as: Of texts that are told the kind of preprocessing that makes them tokens, a row
+            of ``preprocessing.KINDS``.
+        plain_start: The start that is tried where nobody names one, where a task has its own.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
+        parts: Of several targets what each of them is; else none.
+        can_be_part: Whether one of several targets may ask for it.
     """
 
     name: str
@@ -75,8 +82,13 @@ class Task(Certain, Comparable):
     is_linear: bool = False
     tells_words: bool = False
     tells_texts: bool = False
+    is_chosen_by_texts: bool = True
+    written_as: str = ""
+    plain_start: str = ""
     transformers_problem: str = ""
     deciding: Deciding = PLAINLY
+    parts: tuple[Part, ...] = ()
+    can_be_part: bool = False
 
     # Data ---------------------------------------------------------------------------------------
 
@@ -138,6 +150,19 @@ class Task(Certain, Comparable):
 
     # Learning -----------------------------------------------------------------------------------
 
+    def settled(self, train_targets: Rows) -> Task:
+        """Return the task as it is once train is known: of several targets with their units."""
+        return self
+
+    def part_weights(self, targets: Rows, said: Sequence[float] | None) -> np.ndarray | None:
+        """Return what the loss of each of several targets counts; None where there is one.
+
+        Args:
+            targets: Train's.
+            said: What the user said of it.
+        """
+        return None
+
     def num_outputs(self, schema: Schema) -> int:
         """Return how many numbers a model gives for a sample (or an element of a ragged one)."""
         return len(schema.classes)
@@ -178,6 +203,8 @@ class Task(Certain, Comparable):
             )
         if said.get("label_smoothing") and not self.is_smoothed:
             wrong.append(f"label_smoothing needs one class a sample, and this is {self.name}")
+        if said.get("loss_weights") and not self.parts:
+            wrong.append(f"loss_weights needs several targets, and this is {self.name}")
         return wrong
 
     @abstractmethod
@@ -371,3 +398,36 @@ class Task(Certain, Comparable):
         if self.has_classes:
             return f"{num_classes} {self.words.several}"
         return f"target '{label}'" if label else ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several targets.
+
+    Attributes:
+        label: Its column.
+        task: What it asks for.
+        num_classes: How many classes it has; 0 for a number.
+        mean: Of a number, train's mean: what a loss sees has it taken off.
+        scale: Train's spread, by which the rest is divided.
+    """
+
+    label: str
+    task: Task
+    num_classes: int
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """How many numbers a model gives for it."""
+        return self.num_classes or 1
+
+    def present(self, column: np.ndarray) -> np.ndarray:
+        """Return those of its targets that are there, as its own task has them.
+
+        Args:
+            column: float, shape (N,), NaN for what is lacking.
+        """
+        own = column[np.isfinite(column)]
+        return own.astype(np.int64) if self.num_classes else own

@@ -1,9 +1,14 @@
-"""``--log trackio``: a run of the project ``headstart`` in trackio's database on this machine."""
+"""``--log trackio``: a run of the project ``headstart`` in trackio's database on this machine.
+
+What trackio says of itself goes to stderr: stdout holds a command's result.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from typing import Any
 
 from headstart.tracking.tracker import TrackedRun
@@ -25,7 +30,10 @@ class TrackioTracker:
 
     def close(self, *, is_finished: bool) -> None:
         """Write what is held back."""
-        self._run.finish()
+        import trackio
+
+        with redirect_stdout(sys.stderr):
+            trackio.finish()  # of the run alone it would be said once more when the program ends
 
 
 def open_tracker(run: TrackedRun) -> TrackioTracker:
@@ -38,9 +46,10 @@ def open_tracker(run: TrackedRun) -> TrackioTracker:
     import trackio
 
     config = {name: value for name, value in run.options.items() if value is not None}
-    opened = trackio.init(
-        project=os.environ.get("TRACKIO_PROJECT", "headstart"),
-        name=run.name,
-        config={"verb": run.verb, **config},
-    )
+    with redirect_stdout(sys.stderr):
+        opened = trackio.init(
+            project=os.environ.get("TRACKIO_PROJECT", "headstart"),
+            name=run.name,
+            config={"verb": run.verb, **config},
+        )
     return TrackioTracker(opened)

@@ -98,7 +98,7 @@ class Arm:
         self.last_logits: Rows | None = None
         self._began = time.monotonic()
         self._micro_batch_size: int | None = None
-        self._is_usable = self._validates_once = False
+        self._is_usable, self._validates_once = False, conditions.keeps_last
         self._val_logits: Rows | None = None  # of the model as it stands
         self._best: tuple[Check, Rows] | None = None  # of the best weights that the loop has seen
         self._checks = LoopState(0, 0)  # remembers the best one

@@ -19,6 +19,7 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.events import emit
+from headstart.tuning.named_budget import least_seconds
 from headstart.tuning.slowness import scheduled_seconds
 
 _LEAST_WORKED, _MOST_LOAD = 0.5, 10.0  # seconds of work by which a load is told; the most believed
@@ -391,9 +392,9 @@ def parse_budget(text: str | float | None) -> float | None:
             f"1h30m. Change --budget."
         )
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if seconds < 10:
+    if seconds < (least := least_seconds()):
         raise OptionError(
-            f"budget '{text}' is {seconds:g} seconds; expected at least 10, since importing "
+            f"budget '{text}' is {seconds:g} seconds; expected at least {least}, since importing "
             f"PyTorch alone takes some. Raise --budget."
         )
     return seconds

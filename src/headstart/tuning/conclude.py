@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from headstart.data.copies import contents_record
-from headstart.evaluation import comparison_to_json, figure_to_json
 from headstart.events import emit
 from headstart.model import Calibrated, model_outputs, run_batches, tell_texts, write_model
 from headstart.storage.run_folder import RunFolder
@@ -35,6 +34,7 @@ from headstart.tuning.deciding import DecidingAsked, judge_deciding, settle_deci
 from headstart.tuning.examples import class_examples
 from headstart.tuning.hints import weak_classes
 from headstart.tuning.in_time import in_time
+from headstart.tuning.ladder import before_after
 from headstart.tuning.later import later_days
 from headstart.tuning.setup import TrainingSetup, install, set_up
 from headstart.tuning.slowness import slowness
@@ -42,8 +42,8 @@ from headstart.tuning.solving import probe
 from headstart.tuning.test_items import losses_of, write_items
 from headstart.tuning.together import Together, save_ensemble
 from headstart.tuning.training_views import training_views
-from headstart.tuning.writing import writing_seconds
-from headstart.types import BadSample, Dataset, Finding, Inputs, Rows
+from headstart.tuning.writing import side_by_side, writing_seconds
+from headstart.types import BadSample, Dataset, Finding, Rows
 
 BEFORE = "frozen start + linear probe"
 AS_IT_IS = "start as it is"  # of one that writes
@@ -118,7 +118,7 @@ def conclude(
     metrics: dict[str, object] = {
         "task": schema.task,
         **{name: found.to_json() for name, found in scores.items()},
-        "before_after": _before_after(
+        "before_after": before_after(
             dataset, train, rivals, Rival(told_name(setup, together), task.decisions(outputs)), test
         ),
         "seconds": seconds,
@@ -133,6 +133,8 @@ def conclude(
         model, logits, outputs, test.targets, test, losses_of(model, logits, test.targets), of_test
     )
     told_of = (outputs, test.targets, schema)
+    started = next((rival.predictions for rival in rivals if rival.name == AS_IT_IS), None)
+    metrics |= side_by_side(looked, dataset, started)
     metrics |= look_closer(looked) | judge_deciding(served.record, task, *told_of, groups=of_test)
     write_items(folder, dataset, looked)
     if examples := class_examples(dataset, train):
@@ -360,34 +362,3 @@ def _own_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> floa
     num = len(dataset.test) + len(dataset.val)
     each = _TEXT_SECONDS if setup.model.task.tells_texts else 2e-5 * setup.model.num_outputs
     return (2.5 + each * num) * slowness(budget.load)
-
-
-def _before_after(
-    dataset: Dataset, train: Inputs, rivals: list[Rival], model: Rival, test: Inputs
-) -> dict[str, object]:
-    """Return the ladder of predictors and the paired verdicts, on the same test items.
-
-    Args:
-        dataset: The data.
-        train: Its targets are what the predictor without a model knows.
-        rivals: What other methods decide.
-        model: The model's name and decisions.
-        test: The items.
-    """
-    schema, targets, task = dataset.schema, test.targets, find_task(dataset.schema.task)
-    naive = Rival(*task.baseline(train.targets, test.targets, schema))
-    after, groups = model.predictions, dataset.test.groups_of(test.ids)
-    ladder = [naive, *rivals]
-    verdicts = [
-        task.compare(rival.name, rival.predictions, model.name, after, targets, groups=groups)
-        for rival in [*rivals, naive]
-    ]
-    figures = {
-        rival.name: figure_to_json(task.headline_figure(rival.predictions, targets, groups=groups))
-        for rival in [*ladder, Rival(model.name, after)]
-    }
-    return {
-        "metric": task.headline,
-        "figures": figures,
-        "comparisons": [comparison_to_json(v) for v in verdicts],
-    }

@@ -31,6 +31,8 @@ class Conditions:
         is_micro_batch_said: Whether the user named the micro-batch: then it stays.
         open_options: Options of which nobody has said how steps run: ``precision``,
             ``channels_last``, both or none.
+        keeps_last: Whether the weights of the last step are kept, whatever val says of others:
+            there is one validation, at the end, and nothing stops before.
     """
 
     checkpoints: CheckpointFolder | None = None
@@ -42,3 +44,4 @@ class Conditions:
     company: Company = ALONE
     is_micro_batch_said: bool = False
     open_options: frozenset[str] = frozenset()
+    keeps_last: bool = False

@@ -1,9 +1,9 @@
-"""How answers are made of probabilities, settled on val: thresholds, sets, and when not to answer.
+"""How answers are made of probabilities: thresholds, costs, sets, and when not to answer.
 
-All of it is read off val once and stored with the model, so that ``predict``, ``evaluate``, a
-bundle and a server decide alike. Val's probabilities are those of temperatures that have not seen
-the item. Of a head that was fitted again on train and val it is the model before that is read,
-which has learned from less: what holds of it holds of the other rather more.
+All of it but costs is read off val once and stored with the model, so that ``predict``,
+``evaluate``, a bundle and a server decide alike. Val's probabilities are those of temperatures that
+have not seen the item. Of a head that was fitted again on train and val it is the model before that
+is read, which has learned from less: what holds of it holds of the other rather more.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ import numpy as np
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.evaluation import (
+    CostMatrix,
+    Groups,
     as_groups,
     conformal_bound,
+    cost_difference,
     coverage_range,
     figure_to_json,
+    mean_cost,
+    parse_costs,
     parse_goal,
     parse_rejection,
     share_of,
@@ -27,7 +32,7 @@ from headstart.evaluation import (
     tune_threshold,
 )
 from headstart.events import emit
-from headstart.tasks import Task, find_task
+from headstart.tasks import Task, array_of, find_task
 from headstart.types import PLAINLY, Deciding, Rows, Schema
 
 _LEAST_OF_LABEL = 3  # val items that have a label, and that lack it, for a threshold of its own
@@ -43,17 +48,19 @@ class DecidingAsked:
         positive: Which of two classes a threshold is of; None is the second.
         coverage: How often sets and intervals hold the truth; 0 for none.
         reject: When the model is not to answer; None for never.
+        costs: What answers cost, the content of a CSV; None where all mistakes cost the same.
     """
 
     threshold: str | None = None
     positive: str | None = None
     coverage: float = 0.0
     reject: str | None = None
+    costs: str | None = None
 
     @classmethod
     def of(cls, options: object) -> DecidingAsked:
         """Return what the options of a run, by name, say; those that are not there are not said."""
-        names = ("threshold", "positive", "coverage", "reject")
+        names = ("threshold", "positive", "coverage", "reject", "costs")
         given = options if isinstance(options, Mapping) else {}
         return cls(**{name: given[name] for name in names if given.get(name) is not None})
 
@@ -72,6 +79,12 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
         parse_goal(asked.threshold)
     if asked.reject is not None:
         parse_rejection(asked.reject)
+    costs = None if asked.costs is None else parse_costs(asked.costs)
+    if costs is not None and asked.threshold is not None:
+        raise OptionError(
+            f"threshold is '{asked.threshold}' and costs are given, too; expected one of both, "
+            "since each says which answer is given. Leave --threshold or --costs out."
+        )
     if asked.positive is not None and asked.threshold is None:
         raise OptionError(
             f"positive is '{asked.positive}' and no threshold is tuned; expected both. Add "
@@ -80,6 +93,8 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
     if schema is None:
         return
     task, num = find_task(schema.task), len(schema.classes)
+    if costs is not None:
+        _check_costs(costs, task, schema)
     said = {"threshold": asked.threshold, "reject": asked.reject}
     is_told_apart = task.tells_words or task.tells_texts
     if is_told_apart and (names := [name for name, value in said.items() if value is not None]):
@@ -117,6 +132,16 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
         )
 
 
+def _check_costs(costs: CostMatrix, task: Task, schema: Schema) -> None:
+    """Refuse costs of other classes, or where there is not one class a sample."""
+    if not task.is_exclusive:
+        what = "a tag for each word" if task.tells_words else f"a {task.name} task"
+        raise OptionError(
+            f"costs are given, and this is {what}; expected one class a sample. Leave --costs out."
+        )
+    costs.of(schema.classes)
+
+
 def settle_deciding(
     asked: DecidingAsked,
     task: Task,
@@ -137,14 +162,23 @@ def settle_deciding(
         groups: Which items belong together, shape (M,), or None.
 
     Returns:
-        It, and the records ``thresholds``, ``conformal`` and ``rejection`` without what test says.
+        It, and the records ``thresholds``, ``costs``, ``conformal`` and ``rejection`` without what
+        test says.
     """
     deciding, record = PLAINLY, dict[str, Any]()
     if asked.threshold is not None:
         deciding, record["thresholds"] = _thresholds(asked, task, outputs, targets, schema)
+    if asked.costs is not None:
+        matrix = parse_costs(asked.costs).of(schema.classes)
+        deciding = Deciding(costs=tuple(map(tuple, matrix.tolist())))
+        record["costs"] = {"classes": list(schema.classes), "matrix": matrix.tolist()}
+        emit("choice", name="answers", value="the cheapest", why="costs are given")
     if asked.coverage:
         told = as_groups(groups, len(targets))
-        found = _conformal(asked.coverage, task, outputs, targets, told.num if told else None)
+        plain = deciding == PLAINLY
+        found = _conformal(
+            asked.coverage, task, outputs, targets, told.num if told else None, is_plain=plain
+        )
         if found is not None:
             deciding = replace(deciding, coverage=asked.coverage, bound=found[0])
             record["conformal"] = found[1]
@@ -154,11 +188,18 @@ def settle_deciding(
 
 
 def _conformal(
-    coverage: float, task: Task, outputs: Rows, targets: Rows, num_groups: int | None
+    coverage: float,
+    task: Task,
+    outputs: Rows,
+    targets: Rows,
+    num_groups: int | None,
+    *,
+    is_plain: bool,
 ) -> tuple[float, dict[str, Any]] | None:
     """Return the bound of sets or intervals, and its record; None where val cannot tell one."""
     misfits = task.misfits(outputs, targets)
     if misfits is None:
+        emit("note", text=f"No sets of answers are told: coverage says nothing of a {task.name}.")
         return None
     num = len(misfits) if num_groups is None else num_groups
     bound, ends = conformal_bound(misfits, coverage, num), coverage_range(num, coverage)
@@ -169,7 +210,9 @@ def _conformal(
             text=f"No sets or intervals: {num} {what} are too few for a coverage of {coverage:g}.",
         )
         return None
-    record = {"coverage": coverage, "num_items": len(misfits), "expected": list(ends)}
+    # what thresholds decide for is in the sets, too: then they hold the truth more often
+    most = ends[1] if is_plain else 1.0
+    record = {"coverage": coverage, "num_items": len(misfits), "expected": [ends[0], most]}
     if num_groups is not None:
         record["num_groups"] = num_groups
     return bound, {**record, "quantile" if task.has_classes else "half_width": bound}
@@ -253,7 +296,8 @@ def judge_deciding(
     """Return the records of how answers are made, with what they are worth on other items.
 
     Args:
-        record: ``thresholds``, ``conformal`` and ``rejection``, each where it was settled.
+        record: ``thresholds``, ``costs``, ``conformal`` and ``rejection``, each where it was
+            settled.
         task: The model's own, which decides so.
         outputs: Of the items, N at least 1.
         targets: The same.
@@ -268,6 +312,8 @@ def judge_deciding(
             kept = {figure: figures[figure] for figure in FIGURES if figure in figures}
             test[name] = {figure: figure_to_json(value) for figure, value in kept.items()}
         found["thresholds"] = {**record["thresholds"], "test": test}
+    if "costs" in record:
+        found["costs"] = {**record["costs"], "test": _cost_figures(task, outputs, targets, told)}
     if "conformal" in record:
         misfits, bound = task.misfits(outputs, targets), task.deciding.bound
         assert misfits is not None
@@ -290,6 +336,26 @@ def judge_deciding(
     return found
 
 
+def _cost_figures(
+    task: Task, outputs: Rows, targets: Rows, groups: Groups | None
+) -> dict[str, Any]:
+    """Return what answers cost: the cheapest, the most probable, and always the same one."""
+    matrix, wanted = np.array(task.deciding.costs), array_of(targets)
+    ways = {
+        "cheapest": array_of(task.decisions(outputs)),
+        "most_probable": array_of(task.deciding_by(PLAINLY).decisions(outputs)),
+    }
+    constant = int(matrix[wanted].sum(axis=0).argmin())
+    ways["constant"] = np.full(len(wanted), constant)
+    figures = {
+        name: figure_to_json(mean_cost(decided, wanted, matrix, groups))
+        for name, decided in ways.items()
+    }
+    each = [matrix[wanted, ways[name]] for name in ("most_probable", "cheapest")]
+    saved = figure_to_json(cost_difference(each[0], each[1], groups))
+    return {**figures, "difference": saved, "constant_class": constant}
+
+
 def stated(deciding: Deciding, classes: tuple[str, ...]) -> dict[str, Any]:
     """Return the records that a stored model has to judge, as far as it says them itself.
 
@@ -302,6 +368,9 @@ def stated(deciding: Deciding, classes: tuple[str, ...]) -> dict[str, Any]:
         named = classes if deciding.positive is None else (classes[deciding.positive],)
         values = dict(zip(named, deciding.thresholds, strict=True))
         record["thresholds"] = {"asked": deciding.goal, "values": values}
+    if deciding.costs:
+        matrix = [list(row) for row in deciding.costs]
+        record["costs"] = {"classes": list(classes), "matrix": matrix}
     if deciding.bound is not None:
         name = "quantile" if classes else "half_width"
         record["conformal"] = {"coverage": deciding.coverage, name: deciding.bound}

@@ -5,7 +5,6 @@ Everything is measured on the start at hand; nothing is read from a table of spe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -22,13 +21,13 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.decisions import Decided, Decisions
+from headstart.tuning.named_budget import named_budget
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
 from headstart.types import Dataset, Framing, ImageSpec, Inputs, SplitName, Start
 
 SMALLEST_SIDE = 64
 LAST_SIDE = 32  # where the test split does not fit the budget otherwise
-_ROUND_SECONDS = 5  # to which a budget is named
 _BUSY = 1.25  # how much slower the machine may be when the budget named is tried
 _MIN_EPOCHS = 3.0
 _LEAST_VALIDATED = 100
@@ -141,18 +140,18 @@ def refuse_too_slow(
     )
     if seconds > budget.may_take("least test"):
         needed = budget.spent + _BUSY * seconds / share
-        enough = math.ceil(needed / _ROUND_SECONDS) * _ROUND_SECONDS
+        enough = named_budget(needed)
         if budget.left <= 0:
             raise StartError(
                 f"The budget was spent before '{start.address}' could be tried; expected time for "
-                f"one pass over the {len(dataset.test):,} samples of the test split. Give --budget "
-                f"{enough}s or more."
+                f"one pass over the {len(dataset.test):,} samples of the test split. Give "
+                f"{enough}."
             )
         raise StartError(
             f"Start '{start.address}' needs {_told(seconds)} for one pass over the "
             f"{len(dataset.test):,} samples of the test split, and {_told(budget.left)} "
             f"of the budget are left; expected less than {share:.0%} of it. Give "
-            f"--budget {enough}s or more, or choose a smaller start."
+            f"{enough}, or choose a smaller start."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -242,13 +243,16 @@ def step_loss(
     if recipe.imbalance == "weights":
         balanced = model.task.class_weights(targets, model.num_outputs)
         weights = None if balanced is None else torch.from_numpy(balanced).to(model.device)
+    of_parts = model.task.part_weights(targets, recipe.loss_weights)
+    parts = None if of_parts is None else torch.from_numpy(of_parts).to(model.device)
     forward = torch.compile(model) if recipe.compile else network
 
     def compute(batch: Batch) -> Tensor:
         with stepping(recipe, model.device):
             logits = forward(*batch.inputs)
         mix = (batch.partner, batch.share)
-        loss = loss_of(logits, Wanted(batch.targets, *mix, recipe.label_smoothing, weights))
+        wanted = Wanted(batch.targets, *mix, recipe.label_smoothing, weights, parts)
+        loss = loss_of(logits, wanted)
         if recipe.l1_penalty:
             loss = loss + recipe.l1_penalty * l1_penalty(model.parameters())
         return loss
@@ -256,13 +260,16 @@ def step_loss(
     return compute
 
 
-def _set_mode(model: torch.nn.Module, recipe: Recipe) -> None:
+def _set_mode(model: Model, recipe: Recipe) -> None:
     """Set the mode of training; refuse statistics of a batch that is one sample.
 
     Raises:
         OptionError: A BatchNorm would normalise each sample by itself alone.
     """
     set_train_mode(model, recipe.batchnorm)
+    if recipe.checkpoint_blocks:
+        network: Any = model.encoder.network
+        network.save_memory()
     if recipe.micro_batch_size > 1:
         return
     norm = torch.nn.modules.batchnorm._BatchNorm

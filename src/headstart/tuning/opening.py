@@ -110,7 +110,7 @@ class Opener:
         """
         run = stoppable(self.placed.run, stop_requested)
         how = expected_writing(model, self.val, num_beams=1)
-        num = self._num_written(model, how)
+        num = self._num_written(model, how) if model.task.is_chosen_by_texts else 0
         places = np.linspace(0, len(self.val) - 1, num).astype(np.int64) if num else np.arange(0)
         return tell_texts(
             model, self.val, run, how=how, places=places, stop_requested=stop_requested

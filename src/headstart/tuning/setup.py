@@ -120,6 +120,12 @@ def set_up(
         encoder = _encoder(dataset, start, options, texts)
     check_words(encoder, dataset)
     check_writes(encoder, dataset)
+    if encoder.is_grown and dataset.schema.parts:
+        raise StartError(
+            f"Start '{start.address}' grows trees for one target, and {dataset.name} has "
+            f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
+            "name one target with --label."
+        )
     if find_strategy(options.strategy).adapters:
         add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
     recipe = recipe_for(
@@ -175,6 +181,7 @@ def _encoder(
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
         column=dataset.input_column,
+        second_column=dataset.schema.sides[1] if dataset.schema.sides else None,
         tells_words=find_task(dataset.schema.task).tells_words,
         tells_texts=find_task(dataset.schema.task).tells_texts,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
@@ -220,10 +227,24 @@ def prepare_sample(
         limit: Largest number of samples.
         seed: Seed of the choice.
     """
-    encoder, split = setup.model.encoder, dataset.split(name)
-    indices = None
+    split, indices = dataset.split(name), None
     if limit is not None and len(split) > limit:
         indices = subsample(split.targets, limit, seed=seed)
+    return prepare_places(dataset, name, setup, indices)
+
+
+def prepare_places(
+    dataset: Dataset, name: SplitName, setup: TrainingSetup, indices: np.ndarray | None
+) -> Inputs:
+    """Prepare samples of a split by their places in it; None takes all.
+
+    Args:
+        dataset: The data.
+        name: The split.
+        setup: Says how: its encoder's preprocessing.
+        indices: int64, ascending.
+    """
+    encoder = setup.model.encoder
     if setup.texts is not None:
         return setup.texts.prepare(name, encoder, indices)
     return encoder.preprocess.prepare(dataset, name, indices)

@@ -7,8 +7,9 @@ samples (``searching.refit``), and the algorithms themselves (``training.probing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
 from headstart.tuning.features import features_of
 from headstart.tuning.frozen import FrozenPrefix
-from headstart.tuning.grown import TooManyRowsError, grow
+from headstart.tuning.grown import TooManyRowsError, grow, grow_again
 from headstart.tuning.part import Part
 from headstart.tuning.setup import TrainingSetup, subsample
+from headstart.tuning.several_probe import probe_several
 from headstart.tuning.word_probe import probe_words
 from headstart.types import Inputs
 
@@ -42,6 +44,7 @@ class SolverJob:
         deadline: ``time.monotonic()`` value by which it should have ended; None for no limit.
         prefix: What is kept of the frozen part of a pass; only the rest of it is computed then.
         stop_requested: Whether someone asked to stop.
+        strengths: Penalties to choose among; None for those of the solver.
     """
 
     setup: TrainingSetup
@@ -52,6 +55,7 @@ class SolverJob:
     deadline: float | None
     prefix: FrozenPrefix | None = None
     stop_requested: Callable[[], bool] = never
+    strengths: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ def solver_of(setup: TrainingSetup) -> Solver:
     """Return how a model is solved for."""
     if setup.model.task.tells_words:
         return WORDS
+    if setup.model.task.parts:
+        return SEVERAL
     return TREES if setup.model.encoder.is_grown else LINEAR
 
 
@@ -109,24 +115,60 @@ def probe(
     return solver_of(setup).solve(job)
 
 
+def _features(job: SolverJob, places: np.ndarray) -> tuple[Any, Any]:
+    """Return the features of some samples of train and of all of val; of terms they are sparse."""
+    train, val, prefix = job.train, job.val, job.prefix
+    model, stop_requested = job.setup.model, job.stop_requested
+    if isinstance(train, Terms) and isinstance(val, Terms):
+        return train.matrix[places], val.matrix
+    if prefix is not None and prefix.train_features is not None:
+        features = prefix.train_features(places)
+    else:
+        features = features_of(
+            model, Part(train, places), name="probe features", stop_requested=stop_requested
+        )
+    if prefix is not None and prefix.val_features is not None:
+        return features, prefix.val_features()
+    return features, features_of(model, val, stop_requested=stop_requested)
+
+
+def _fit_several(job: SolverJob) -> Probe:
+    """Fit a linear model to features for each of several targets."""
+    setup, train, val = job.setup, job.train, job.val
+    model = setup.model
+    places = subsample(train.targets, job.limit, seed=setup.recipe.seed)
+    features, val_features = _features(job, places)
+    return probe_several(
+        model,
+        (features, model.standard_targets(train.targets[places])),
+        (val_features, model.standard_targets(val.targets)),
+        deadline=job.deadline,
+        groups=_together(setup, train.ids[places], val.ids),
+    )
+
+
+def solve_again(setup: TrainingSetup, fitted: Probe, train: Inputs, val: Inputs) -> Probe:
+    """Solve for a model once more, from other samples, with what was chosen before.
+
+    Args:
+        setup: The model; its trees are grown anew where it has some.
+        fitted: Its penalty, or the settings of its trees, are kept.
+        train: Learned from.
+        val: Tells how good it is, and chooses nothing.
+    """
+    recipe = setup.recipe
+    if solver_of(setup) is TREES:
+        weigh, seed = recipe.imbalance, recipe.seed
+        return grow_again(setup.model, train, val, fitted, imbalance=weigh, seed=seed)
+    limit, kept = setup.strategy.num_probe_samples, (fitted.strength,)
+    return _fit_linear(SolverJob(setup, train, val, recipe.imbalance, limit, None, strengths=kept))
+
+
 def _fit_linear(job: SolverJob) -> Probe:
     """Fit a linear model to features."""
-    setup, train, val, prefix = job.setup, job.train, job.val, job.prefix
-    model, stop_requested = setup.model, job.stop_requested
+    setup, train, val, model = job.setup, job.train, job.val, job.setup.model
     places = subsample(train.targets, job.limit, seed=setup.recipe.seed)
-    if isinstance(train, Terms) and isinstance(val, Terms):
-        features, val_features = train.matrix[places], val.matrix
-    else:
-        if prefix is not None and prefix.train_features is not None:
-            features = prefix.train_features(places)
-        else:
-            features = features_of(
-                model, Part(train, places), name="probe features", stop_requested=stop_requested
-            )
-        if prefix is not None and prefix.val_features is not None:
-            val_features = prefix.val_features()
-        else:
-            val_features = features_of(model, val, stop_requested=stop_requested)
+    features, val_features = _features(job, places)
     # a linear regression on columns is ordinary least squares; every other probe is shrunk
     is_linear = model.schema.facts.is_plain_column and model.encoder.start.family == "linear"
     is_ordinary = is_linear and PROBES[model.task.probe].has_ordinary
@@ -139,7 +181,7 @@ def _fit_linear(job: SolverJob) -> Probe:
         num_outputs=model.num_outputs,
         imbalance=job.imbalance,
         deadline=job.deadline,
-        strengths=ORDINARY if is_ordinary else None,
+        strengths=job.strengths or (ORDINARY if is_ordinary else None),
         groups=_together(setup, train.ids[places], val.ids),
     )
 
@@ -233,5 +275,12 @@ WORDS = Solver(
     False,
     _fit_words,
     lambda fitted: f"Probe of words: {_told(fitted)}; penalty by {fitted.chosen_by}",
+)
+SEVERAL = Solver(
+    "Linear probe of each target on the frozen encoder",
+    "probe on",
+    False,
+    _fit_several,
+    lambda fitted: f"Probe: {_told(fitted)}; penalties by {fitted.chosen_by}",
 )
 TREES = Solver("Growing trees", "grown from", True, _grow, lambda fitted: f"Trees: {_told(fitted)}")

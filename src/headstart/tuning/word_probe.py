@@ -34,11 +34,16 @@ def check_writes(encoder: Encoder, dataset: Dataset) -> None:
         StartError: If so.
     """
     task = find_task(dataset.schema.task)
-    if task.tells_texts and not hasattr(encoder.preprocess, "telling"):
+    if task.tells_texts and encoder.preprocess.kind != task.written_as:
+        known = {
+            "sequences": "an encoder–decoder of transformers in a folder (BART, Marian, T5)",
+            "dialogues": "a decoder of transformers in a folder (GPT-2, Llama, Qwen 2)",
+        }
+        writes = "in another way" if hasattr(encoder.preprocess, "telling") else "no texts"
         raise StartError(
-            f"'{encoder.start.address}' writes no texts, which a {task.name} is to. Expected an "
-            "encoder–decoder of transformers in a folder (BART, Marian, T5), or "
-            "scratch/seq2seq-tiny. Choose one, such as --start scratch/seq2seq-tiny."
+            f"'{encoder.start.address}' writes {writes}, and the task is {task.name}. Expected "
+            f"{known[task.written_as]}, or {task.plain_start}. Choose one, such as --start "
+            f"{task.plain_start}."
         )
 
 

@@ -9,11 +9,13 @@ import numpy as np
 
 from headstart.model import Model, tell_texts
 from headstart.tuning.budget import Budget
+from headstart.tuning.closer_look import Looked
 from headstart.tuning.setup import TrainingSetup, prepare_sample
-from headstart.types import Dataset, Inputs, Ragged, learned_targets
-from headstart.types.texts import Telling
+from headstart.types import Dataset, Inputs, Ragged, Rows, learned_targets
+from headstart.types.texts import TOLD, Telling
 
 _TIMED, _WARMED = 24, 2  # samples
+_NUM_SHOWN, _MOST_CHARACTERS = 6, 1_000  # of what stands side by side
 
 
 def expected_writing(model: Model, inputs: Inputs, *, num_beams: int | None = None) -> Telling:
@@ -32,6 +34,41 @@ def expected_writing(model: Model, inputs: Inputs, *, num_beams: int | None = No
     how = model.telling
     most = min(how.max_tokens, longest + 8)
     return replace(how, num_beams=num_beams or how.num_beams, max_tokens=most)
+
+
+def side_by_side(looked: Looked, dataset: Dataset, before: Rows | None) -> dict[str, object]:
+    """Return ``written``: what a start wrote of a few test samples before, and the model after.
+
+    Args:
+        looked: The test samples, with what the model wrote.
+        dataset: Gives the texts themselves.
+        before: What the start decided of each, texts or rows of ``TOLD``; None where nobody asked.
+
+    Returns:
+        For samples spread over test ``name``, ``text``, ``target``, ``after``, and where it was
+        asked ``before``; empty where nothing was written.
+    """
+    if not looked.task.tells_texts:
+        return {}
+    after = np.asarray(looked.outputs)["text"]
+    asked = np.flatnonzero([text is not None for text in after])
+    if not len(asked):
+        return {}
+    former = None if before is None else np.asarray(before)
+    if former is not None and former.dtype == TOLD:
+        former = former["text"]
+    place_of = {int(i): place for place, i in enumerate(dataset.test.ids)}
+    rows = []
+    few = np.unique(np.linspace(0, len(asked) - 1, _NUM_SHOWN).astype(np.int64))
+    for place in asked[few].tolist():
+        text = dataset.test.samples.read(place_of[int(looked.inputs.ids[place])])
+        told = {"text": str(text), "target": str(np.asarray(looked.targets)[place])}
+        if former is not None and former[place] is not None:
+            told["before"] = str(former[place])
+        told["after"] = str(after[place])
+        shown = {name: words[:_MOST_CHARACTERS] for name, words in told.items()}
+        rows.append({"name": looked.inputs.names[place], **shown})
+    return {"written": rows}
 
 
 def writing_seconds(setup: TrainingSetup, dataset: Dataset, budget: Budget) -> float:

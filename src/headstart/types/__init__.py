@@ -7,7 +7,9 @@ of headstart but errors.
 
 from typing import TYPE_CHECKING
 
+from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
+    PAIRS,
     BadSample,
     Data,
     Dataset,
@@ -59,7 +61,7 @@ from headstart.types.preprocessing import (
     NumberStyle,
     TableSpec,
 )
-from headstart.types.sentences import Sentence
+from headstart.types.sentences import Sentence, TextPair, are_pairs
 from headstart.types.starts import (
     GROWN,
     SOLVED,
@@ -72,16 +74,20 @@ if TYPE_CHECKING:
     from headstart.types.ragged import Ragged, Rows
 
 __all__ = [
+    "ANSWERER",
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
+    "PAIRS",
     "PLAINLY",
     "SOLVED",
+    "USER",
     "WRITING",
     "BadSample",
     "Column",
     "ColumnKind",
     "Comparison",
+    "Conversation",
     "Data",
     "Dataset",
     "DateFormat",
@@ -116,7 +122,9 @@ __all__ = [
     "Stretch",
     "TableSpec",
     "TaskName",
+    "TextPair",
     "are_alike",
+    "are_pairs",
     "elements_of",
     "in_number",
     "is_among",

@@ -46,6 +46,9 @@ class Samples(Protocol):
         ...
 
 
+PAIRS = "PAIRS.csv"  # what predict is given of samples that are pairs of texts
+
+
 @dataclass(frozen=True)
 class Schema:
     """What a data set asks of a model.
@@ -57,6 +60,8 @@ class Schema:
         label: Name of the target column, or None where the layout gives the target.
         counts_from_one: Whether the data writes classes as numbers below names that it states, the
             first of which is 1.
+        sides: Where a sample is a pair of texts, what the two are called; else empty.
+        parts: Of several targets the schema of each, in the order of the targets; else empty.
     """
 
     modality: Modality
@@ -64,6 +69,26 @@ class Schema:
     classes: tuple[str, ...]
     label: str | None = None
     counts_from_one: bool = False
+    sides: tuple[str, ...] = ()
+    parts: tuple[Schema, ...] = ()
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Schema:
+        """Return what ``dataclasses.asdict`` made of one.
+
+        Raises:
+            KeyError: If the classes are missing.
+            TypeError: If a key is unknown or missing, or a list is none.
+        """
+        lists: dict[str, Any] = {name: tuple(record.get(name, ())) for name in ("sides", "parts")}
+        lists["parts"] = tuple(map(cls.from_json, lists["parts"]))
+        lists["classes"] = tuple(record["classes"])
+        return cls(**{**record, **lists})
+
+    @property
+    def argument(self) -> str:
+        """What ``headstart predict`` is given, as a person would write it."""
+        return PAIRS if self.sides else self.facts.argument
 
     @property
     def facts(self) -> ModalityFacts:
@@ -111,7 +136,9 @@ class Split:
         if self.groups is None:
             return None
         order = self.ids.argsort()
-        chosen: np.ndarray = self.groups[order[self.ids.searchsorted(ids, sorter=order)]]
+        places = order[self.ids.searchsorted(ids, sorter=order).clip(max=len(order) - 1)]
+        assert (self.ids[places] == ids).all(), "these are no ids of this split"
+        chosen: np.ndarray = self.groups[places]
         return chosen
 
 

@@ -22,6 +22,8 @@ class Deciding:
             the width of the interval.
         least: Answers of a smaller probability are "unknown"; None answers always.
         rejection: What that was tuned for, as the user said it.
+        costs: What answers cost, a row for each class that is right and in it a number for each
+            answer: then the answer is the one with the smallest expected cost.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -31,6 +33,7 @@ class Deciding:
     bound: float | None = None
     least: float | None = None
     rejection: str | None = None
+    costs: tuple[tuple[float, ...], ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return a record, of what is said alone."""
@@ -50,12 +53,16 @@ class Deciding:
         """
         said = dict(record or {})
         said["thresholds"] = tuple(map(float, said.get("thresholds", ())))
+        said["costs"] = tuple(tuple(map(float, row)) for row in said.get("costs", ()))
         found = cls(**said)
         expected = (1,) if found.positive is not None else (0, num_classes)
         numbers = (*found.thresholds, found.coverage, found.bound, found.least)
+        numbers += tuple(cost for row in found.costs for cost in row)
+        is_square = not found.costs or {num_classes} == {len(found.costs), *map(len, found.costs)}
         is_known = all(n is None or (_is_number(n) and n >= 0) for n in numbers)
         is_sided = found.positive is None or (found.positive in (0, 1) and num_classes == 2)
-        if len(found.thresholds) not in expected or not is_known or not is_sided:
+        is_whole = is_known and is_sided and is_square
+        if len(found.thresholds) not in expected or not is_whole:
             raise ValueError(f"'deciding' is {record}")
         return found
 

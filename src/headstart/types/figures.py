@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from headstart.types.data import BadSample
 
@@ -115,6 +115,7 @@ class Prediction:
         high: The same upwards.
         guess: What ``label`` would be, were the model sure enough; None where it is, or always
             answers.
+        parts: Of several targets what is said of each, by its label; None where there is one.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Prediction:
     low: float | None = None
     high: float | None = None
     guess: str | None = None
+    parts: Mapping[str, Prediction] | None = None
 
     @property
     def decided(self) -> str:
@@ -145,6 +147,11 @@ class Prediction:
         """Return what a program reads; a number has no probabilities, and JSON no NaN."""
         if self.value is not None:
             return {"name": self.name, "value": self.value, **self.beside}
+        if self.parts is not None:
+            each = {label: one.to_json() for label, one in self.parts.items()}
+            for one in each.values():
+                del one["name"]
+            return {"name": self.name, "targets": each}
         if self.spans is not None:
             return {"name": self.name, "spans": [asdict(span) for span in self.spans]}
         if self.text is not None:

@@ -48,6 +48,13 @@ class Ragged:
         lengths = np.concatenate([part.lengths for part in parts])
         return cls(flat, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
+    @classmethod
+    def even(cls, array: np.ndarray) -> Ragged:
+        """Return rows of one length, shape (N, T, …), as rows of any."""
+        num, length = array.shape[:2]
+        flat = array.reshape(num * length, *array.shape[2:])
+        return cls(flat, np.arange(num + 1, dtype=np.int64) * length)
+
     @property
     def lengths(self) -> np.ndarray:
         """Elements of each row, int64, shape (N,)."""

@@ -8,12 +8,12 @@ from typing import Literal
 from headstart.types.modalities import Modality
 from headstart.types.preprocessing import ImageSpec
 
-Family = Literal["convnet", "vit", "bert", "linear", "mlp", "trees", "seq2seq"]
+Family = Literal["convnet", "vit", "bert", "linear", "mlp", "trees", "seq2seq", "decoder"]
 # Of these a model is solved for, or grown, at once; trees have no gradients at all.
 SOLVED: tuple[Family, ...] = ("linear", "trees")
 GROWN: tuple[Family, ...] = ("trees",)
 # Of these a start writes texts: its network ends in a vocabulary, and no head is put on it.
-WRITING: tuple[Family, ...] = ("seq2seq",)
+WRITING: tuple[Family, ...] = ("seq2seq", "decoder")
 
 
 @dataclass(frozen=True)

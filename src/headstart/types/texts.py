@@ -15,9 +15,16 @@ import numpy as np
 
 # ``text``: what was written, or None where nothing was asked for. The sum of the losses of the
 # target's tokens, each told from those before it, in nats; how many they are, and how many of them
-# were the likeliest. Without a target ``num_tokens`` is 0.
+# were the likeliest; and of how many bytes they are, where somebody counts them. Without a target
+# ``num_tokens`` is 0.
 TOLD = np.dtype(
-    [("text", object), ("loss", np.float64), ("num_tokens", np.int64), ("num_right", np.int64)]
+    [
+        ("text", object),
+        ("loss", np.float64),
+        ("num_tokens", np.int64),
+        ("num_right", np.int64),
+        ("num_bytes", np.int64),
+    ]
 )
 
 _FEW = 8  # tokens beside what a ratio allows
@@ -34,12 +41,18 @@ class Telling:
             has learned little may not know when to end; None for no such bound.
         length_penalty: Power of its length that the logarithm of a beam's probability is divided
             by.
+        temperature: Divides logits before a token is drawn; 0 draws none.
+        top_p: Of the likeliest tokens those are drawn from that have this share together.
+        seed: Of the draws.
     """
 
     num_beams: int = 1
     max_tokens: int = 128
     tokens_a_token: float | None = None
     length_penalty: float = 1.0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
 
     def most_of(self, num_read: int) -> int:
         """Return how many tokens are written at most of so many that are read."""

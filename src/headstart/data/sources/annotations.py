@@ -21,6 +21,14 @@ from headstart.data.roles import is_image_column, prose_kind
 from headstart.data.sources.addresses import find_pictures
 from headstart.data.sources.argilla import read_responses
 from headstart.data.sources.columns import Table
+from headstart.data.sources.crowds import (
+    read_aggregated,
+    read_assignments,
+    read_chats,
+    read_labelbox,
+    without_objects,
+)
+from headstart.data.sources.dialogues import dialogue_options, read_dialogues
 from headstart.data.sources.exports import (
     read_doccano,
     read_ground_truth,
@@ -33,6 +41,7 @@ from headstart.data.sources.listed import EditedTable, row_number
 from headstart.data.sources.one_hot import read_indicators, read_shares
 from headstart.data.sources.prodigy import read_answers
 from headstart.data.sources.raters import read_raters
+from headstart.data.sources.split_words import is_unlabelled
 from headstart.data.sources.tagged import read_tagged, tagged_options
 from headstart.errors import quoted
 from headstart.tasks import CLASSIFICATION
@@ -40,6 +49,8 @@ from headstart.types import Finding, Schema
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
 READERS: tuple[Reader, ...] = (
+    read_chats,
+    read_dialogues,
     read_tagged,
     read_tasks,
     read_rows,
@@ -49,6 +60,9 @@ READERS: tuple[Reader, ...] = (
     read_doccano,
     read_vertex,
     read_ground_truth,
+    read_assignments,
+    read_aggregated,
+    read_labelbox,
     read_indicators,
     read_shares,
 )
@@ -56,6 +70,7 @@ Parts = list[tuple[Table, str | None]]
 NO_LABEL = -1
 MINUS_ONES = frozenset({-1, "-1", "-1.0"})
 FEW_LABELS = 2
+NOT_YET = frozenset(("todo", "tbd", "to do", "n/l"))
 
 
 def settle(
@@ -74,7 +89,9 @@ def settle(
     findings: list[Finding] = []
     for table, split in tables:
         found = next((read for reader in READERS if (read := reader(table, options))), None)
-        found = found or read_states(table, options, _is_table(table, options))
+        if found is None:
+            table = without_objects(table, options)
+            found = read_states(table, options, _is_table(table, options))
         if found is not None:
             table, said = found
             findings += said
@@ -84,6 +101,8 @@ def settle(
         parts.append((find_pictures(table, options, findings), split))
     if (tagged := tagged_options([table for table, _ in parts], options)) is not None:
         return parts, tagged, findings
+    if (told := dialogue_options([table for table, _ in parts], options)) is not None:
+        return parts, told, findings
     first = parts[0][0]
     target = options.target_among(first.columns)
     stated = getattr(first, "target", None)
@@ -109,7 +128,7 @@ def _is_table(table: Table, options: ReadOptions) -> bool:
 def _without_unlabelled(
     parts: Parts, target: str, options: ReadOptions, findings: list[Finding]
 ) -> Parts:
-    """Leave out rows whose label is -1 beside numbers, or an empty list beside single labels."""
+    """Leave out rows whose label is -1 beside numbers, an empty list, or ``unlabeled``."""
     values = [table.cells(target) for table, _ in parts]
     marks = _unlabelled(
         values, [table.class_names(target) for table, _ in parts], options, findings
@@ -125,7 +144,8 @@ def _without_unlabelled(
         else:
             places = np.flatnonzero(~is_bare)
             bare = np.flatnonzero(is_bare).tolist()
-            shown = "an empty list" if as_list(cells[bare[0]]) is not None else "-1"
+            cell = cells[bare[0]]
+            shown = "an empty list" if as_list(cell) is not None else str(cell)
             items = [f"row {row_number(table, i)}" for i in bare]
             sentence = (
                 f"{number:,} of {len(cells):,} rows of {table.where} have no label ({shown} in "
@@ -157,9 +177,11 @@ def _unlabelled(
         if known in (None, CLASSIFICATION.name) and sizes == {0, 1}:
             return [array_from(cells, lambda cell: as_list(cell) == [], bool) for cells in values]
         return none
-    if known not in (None, CLASSIFICATION.name) or (
-        options.schema and "-1" in options.schema.classes
-    ):
+    if known not in (None, CLASSIFICATION.name):
+        return none
+    if (said := _said_unlabelled(every, options.schema)) is not None:
+        return [array_from(cells, lambda c: _is_among(said, c), bool) for cells in values]
+    if options.schema and "-1" in options.schema.classes:
         return none
     if not any(cell in MINUS_ONES for cell in every if isinstance(cell, (str, int, float))):
         return none
@@ -180,6 +202,14 @@ def _unlabelled(
         )
         findings.append(Finding("classes", "note", (), sentence))
     return none
+
+
+def _said_unlabelled(cells: Sequence[Any], trained: Schema | None) -> set[str] | None:
+    """Return the words that say of a row that it has no label, beside two classes or more."""
+    words = {cell for cell in cells if isinstance(cell, str) and not is_missing(cell)}
+    found = {word for word in words if is_unlabelled(word) or word.strip().lower() in NOT_YET}
+    known = {*trained.classes} if trained else set()
+    return found - known if found - known and len(words - found) >= FEW_LABELS else None
 
 
 def _opens_a_list(cells: Sequence[Any]) -> bool:

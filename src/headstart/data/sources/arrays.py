@@ -16,6 +16,7 @@ import numpy as np
 from headstart.cells import is_missing
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, ReadOptions
+from headstart.data.paired_texts import as_pairs
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.soft_labels import are_shares
 from headstart.data.sources.columns import FrameTable
@@ -26,6 +27,7 @@ from headstart.data.targets import read_targets
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
 from headstart.preprocessing.arrays import EXPECTED, image_array, to_numpy
 from headstart.preprocessing.memory import as_arrow, is_arrow_table
+from headstart.preprocessing.pairs_given import USUAL
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples
 from headstart.types import MODALITIES, Modality, Samples
@@ -47,12 +49,17 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
         OptionError: An option names a column that there is not.
     """
     X, y = plain(X), plain(single_column(plain(y)))
+    _refuse_other_order(X, y)
     if is_arrow_table(X):
         X = X.to_pandas()
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _read_frame(X, y, options)
     if (tagged := tagged_pair(X, y, options)) is not None:
         return read_tables([(tagged, None)], "lists", options)
+    if (pairs := as_pairs(X)) is not None:
+        names = [f"X[{i}]" for i in range(len(pairs))]
+        found = _records("arrays", "text", TextSamples(pairs, names), y, options)
+        return replace(found, sides=USUAL)
     if (pictures := as_pictures(X)) is not None:
         options.refuse("X holds images", "group", "separator")
         return _records("arrays", "image", pictures, y, options)
@@ -78,6 +85,21 @@ def read_pair(X: Any, y: Any, options: ReadOptions) -> Records:
         )
     options.refuse("X holds images", "group", "separator")
     return read_arrays(array, y, options=options)
+
+
+def _refuse_other_order(X: Any, y: Any) -> None:
+    """Refuse two pandas objects whose rows have the same names in another order."""
+    first, second = (getattr(each, "index", None) for each in (X, y))
+    if not (hasattr(first, "equals") and hasattr(second, "equals")):
+        return
+    if len(first) != len(second) or first.equals(second) or not first.is_unique:
+        return
+    if second.is_unique and first.isin(second).all():
+        raise DataError(
+            "X and y have the same index, in another order: by their places, the target of row "
+            f"{first[0]} would be that of row {second[0]}. Expected the same order. Give "
+            "y.loc[X.index]."
+        )
 
 
 def read_split_pairs(parts: Mapping[str, tuple[Any, Any]], options: ReadOptions) -> Records:

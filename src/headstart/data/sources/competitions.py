@@ -92,7 +92,9 @@ def _asked_for(
     """Return the target, its values and columns where several hold it, and what says so."""
     if any(as_number(name) is not None for name in train.columns):
         return None  # a row of data in place of a header
-    splits = find_split_column(train.columns, train.values, (options.group, *options.drop))
+    splits = find_split_column(
+        train.columns, train.values, (options.group, *options.drop), train.head
+    )
     taken = {options.group, options.image_column, options.text, *options.drop, *splits.taken}
     free = [column for column in train.columns if column not in taken]
     free = [column for column in free if not any(column in test.columns for test in tests)]

@@ -163,9 +163,10 @@ def read_states(table: Table, options: ReadOptions, is_table: bool) -> Read:
     if is_table:
         return None
     for column in table.columns:
-        is_good = GOOD.fullmatch(column) is not None
-        is_flag = is_good or FLAGS.fullmatch(column) is not None
-        if column in named or not (is_flag or STATES.fullmatch(column)):
+        inner = column.rpartition(".")[2]  # of an object that was laid open
+        is_good = GOOD.fullmatch(inner) is not None
+        is_flag = is_good or FLAGS.fullmatch(inner) is not None
+        if column in named or not (is_flag or STATES.fullmatch(inner)):
             continue
         values = table.values(column)
         if is_flag:

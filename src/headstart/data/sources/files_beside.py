@@ -93,6 +93,11 @@ class FilesBeside:
                 return found
         return path
 
+    def of_another_suffix(self, path: str) -> str | None:
+        """Return the file that is called like one that is not there, but for its suffix."""
+        found = self._listing.places.get(os.path.splitext(os.path.basename(path))[0])
+        return found[0] if found else None
+
     def is_sample(self, file: str) -> bool:
         """Return whether a file is a sample by its suffix."""
         return os.path.splitext(file)[1].lower() in self.suffixes

@@ -321,4 +321,15 @@ def _no_classes(name: str, root: Path, counts: dict[str, int], noun: str) -> str
             f"Move them, or give a CSV with the columns {noun[:-1]} and label."
         )
     found = quoted([*(f"{folder}/" for folder in folders), *files], limit=5)
+    inside = Counter[str]()
+    for folder in folders:
+        inside += Tree(root).look(folder).suffixes
+    if inside:
+        shown = ", ".join(
+            f"{number:,} {suffix or 'without one'}" for suffix, number in inside.most_common(3)
+        )
+        expected = (
+            f"Inside are files of kinds that are not read ({shown}). {expected} Convert them, for "
+            "example to PNG or to text."
+        )
     return f"Folder {name} holds no images (found: {found}). {expected}"

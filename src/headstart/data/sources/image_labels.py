@@ -39,6 +39,7 @@ PREFERRED = ("metadata.", "_classes.", "labels.", "label.", "annotations.", "tra
 KINDS = tuple(kind for kind in TABLE_SUFFIXES if kind != ".json")  # JSON: image_lists
 NO_LABELS = ("sample_submission", "samplesubmission", "submission")
 IMAGE = "image"
+_LOOKED_AT = 50
 _LEARNED = ("train", None)  # splits that must have labels
 
 
@@ -138,6 +139,7 @@ def _from_tables(
         below = os.path.dirname(table.where)
         there = beside.of_split(part or split_within(Path(table.where).stem))
         paths = [_path(value, root, there, below) for value in table.values(image)]
+        _refuse_other_suffix(table, image, paths, there)
         every = _with_columns(table, {image: paths} | ({label: values} if values else {}))
         if part is None:
             every = _with_folder_splits(every, paths, layout)
@@ -195,7 +197,8 @@ def _labels(
         target = options.target_among(table.columns)
         need_column(table, target, "target", "--label")
         return target, [], None
-    splits = find_split_column(table.columns, table.values, (image, options.group, *options.drop))
+    kept = (image, options.group, *options.drop)
+    splits = find_split_column(table.columns, table.values, kept, table.head)
     taken = {image, options.group, *splits.taken, *options.drop}
     free = [column for column in table.columns if column not in taken]
     if len(free) < 2:
@@ -210,6 +213,23 @@ def _labels(
         return asked.label, made[0][0].values(asked.label) if is_new else [], found[0]
     need_column(table, DEFAULT_LABEL, "target", "--label")
     raise AssertionError  # it is not there
+
+
+def _refuse_other_suffix(
+    table: Table, image: str, paths: Sequence[str | None], beside: FilesBeside
+) -> None:
+    """Refuse names that only files of another suffix have: what these show nobody has said."""
+    some = [path for path in paths[:_LOOKED_AT] if path]
+    missing = [path for path in some if not os.path.isfile(beside.root / path)]
+    alike = {path: beside.of_another_suffix(path) for path in missing}
+    found = {path: there for path, there in alike.items() if there}
+    if 2 * len(found) <= len(some):
+        return
+    named, there = next(iter(found.items()))
+    raise DataError(
+        f"Column '{image}' of {table.where} names '{os.path.basename(named)}', and there is "
+        f"'{there}'; expected the names of files as they are. Write them so, or without a suffix."
+    )
 
 
 def _path(value: object, root: Path, beside: FilesBeside, below: str) -> str | None:
@@ -240,7 +260,11 @@ def _with_folder_splits(every: Any, paths: Sequence[str | None], layout: FolderL
     import pyarrow as pa
 
     names = every.column_names
-    if find_split_column(names, lambda c: every.column(c).to_pylist(), ()).name:
+
+    def values_of(column: str) -> list[object]:
+        return list(every.column(column).to_pylist())
+
+    if find_split_column(names, values_of, (), values_of).name:
         return every
     folders = {folder: split for folder, split in layout.flat.items() if split}
     splits = [

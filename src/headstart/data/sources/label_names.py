@@ -1,7 +1,8 @@
 """What labels stand for: names in a file's metadata, or in a list, YAML or JSON file beside it.
 
 A list gives names by line (``cat``), by number (``0 cat``) or by WordNet id (``n02123045 tabby``);
-a JSON file by number, by the label itself (``{"21": "fire lily"}``), or numbers by name.
+a JSON file by number, by the label itself (``{"21": "fire lily"}``), or numbers by name; a label
+map of TensorFlow (``.pbtxt``) by number.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ MAPS = (
     "id2label.json", "label_names.json", "class_names.json", "label_map.json", "config.json",
     "cat_to_name.json", "labels.json", "class_index.json", "imagenet_class_index.json",
     "classes.json", "idx_to_class.json", "class_to_idx.json", "categories.json",
+    "class_indices.json", "index_to_name.json", "index_to_class.json", "idx2label.json",
+    "label2id.json", "label_to_id.json", "labels_map.json",
 )
+PROTOBUFS = ("label_map.pbtxt", "labelmap.pbtxt", "labels.pbtxt")
 # fmt: on
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
 KEYS = ("id2label", "label_names", "class_names", "classes", "names")
@@ -37,6 +41,7 @@ LABELS = ("label", "labels", "class", "target", "y")
 MAX_BYTES = 16 * 2**20  # words.txt of WordNet has 82,000 lines
 NUMBERED_LINE = re.compile(r"(\d+)[\s,:;]+(\S.*)")
 KEYED_LINE = re.compile(r"(n\d{8})(?:[\s,]+(\S.*))?")
+ITEM = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)  # of TensorFlow's label maps
 WORDNET = re.compile(r"n\d{8}")
 
 
@@ -158,7 +163,7 @@ def names_beside(root: Path, folders: Sequence[str] = ("",)) -> Iterator[ClassNa
             files = {file.lower(): file for file in list_folder(root / folder)[1]}
         except DataError:
             continue  # said where the samples are read
-        for known in (*LISTS, *YAMLS, *MAPS):
+        for known in (*LISTS, *YAMLS, *MAPS, *PROTOBUFS):
             if known not in files:
                 continue
             where = os.path.join(folder, files[known])
@@ -194,10 +199,20 @@ def _read_names(file: str, text: str) -> dict[str, str] | None:
         return _of_lines(lines, is_vocabulary=file == "words.txt") if is_list else None
     if file in YAMLS:
         return _by_place(_yaml_names(text))
+    if file in PROTOBUFS:
+        return {m["id"]: m["name"] for m in map(_item, ITEM.findall(text)) if m}
     value = json.loads(text)
     if isinstance(value, dict):
         value = next((value[key] for key in KEYS if key in value), value)
     return _of_map(value)
+
+
+def _item(text: str) -> dict[str, str] | None:
+    """Return number and name of an item of a label map; what is shown goes before its name."""
+    number = re.search(r"\bid\s*:\s*(\d+)", text)
+    names = dict(re.findall(r"\b(name|display_name)\s*:\s*['\"](.*?)['\"]", text))
+    name = names.get("display_name") or names.get("name")
+    return {"id": number[1], "name": name} if number and name else None
 
 
 def _names_an_image(line: str) -> bool:

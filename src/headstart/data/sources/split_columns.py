@@ -1,7 +1,9 @@
 """A column that says which split each row is in, under the names and words that tools write.
 
 ``split`` always is one. A column of another usual name (``subset``, ``ml_use``, ``partition``,
-``set``, ``Usage``) is one where each of its cells is a word for a split.
+``set``, ``Usage``) is one where each of its cells is a word for a split. A column of any name is
+one where its cells are such words, train and another among them, or files called so
+(``train.csv``).
 """
 
 from __future__ import annotations
@@ -43,8 +45,16 @@ FLAGS = {
     "istesting": "test",
     "isholdout": "test",
     "intest": "test",
+    "holdout": "test",
+    "isheldout": "test",
+    "heldout": "test",
+    "intrainset": "train",
+    "intestset": "test",
 }
 YES, NO = ("true", "1", "yes"), ("false", "0", "no")
+_FILE = re.compile(
+    r"(.*[\\/])?(?P<stem>[^\\/]+)\.(csv|tsv|txt|jsonl?|parquet|xlsx?)", re.IGNORECASE
+)
 NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
 _WRONG = -2
 NUMBERS = {"0": "train", "1": "val", "2": "test"}
@@ -109,6 +119,7 @@ def find_split_column(
     columns: Sequence[str],
     values_of: Callable[[str], Sequence[object]],
     kept: Sequence[str | None],
+    head_of: Callable[[str], Sequence[object]],
 ) -> SplitColumn:
     """Return which column of a table says the splits.
 
@@ -116,6 +127,7 @@ def find_split_column(
         columns: Names of the columns.
         values_of: Gives all values of a column.
         kept: Columns that the user has given another role.
+        head_of: Gives the first values of a column.
     """
     free = [column for column in columns if column not in kept]
     folds = tuple(c for c in free if _plain(c) in FOLD_NAMES and _are_folds(values_of(c)))
@@ -135,7 +147,9 @@ def find_split_column(
         findings.append(Finding("unused", "warning", (), sentence))
         folds = (*folds, *flags)
     usual = [c for c in free if _plain(c) in OTHER_NAMES or [c] == flags]
-    for column in sorted(usual, key=lambda name: name != SPLIT_COLUMN):
+    usual.sort(key=lambda name: name != SPLIT_COLUMN)
+    likely = [c for c in free if c not in usual and _may_say_splits(head_of(c))]
+    for column in [*usual, *(c for c in likely if _says_splits(different(values_of(c))))]:
         cells = different(values_of(column))
         words = list(dict.fromkeys(map(_word, filter(_is_there, cells))))
         splits = _read_words(_plain(column), words)
@@ -151,6 +165,24 @@ def find_split_column(
     return SplitColumn(None, {}, folds, findings)
 
 
+def _may_say_splits(head: Sequence[object]) -> bool:
+    """Return whether the first cells of a column of any name are split words."""
+    words = [value for value in head if isinstance(value, str)]
+    return 0 < len(words) == len(head) and all(map(_splits, set(words)))
+
+
+def _says_splits(cells: Sequence[object]) -> bool:
+    """Return whether different cells are split words, train and another among them."""
+    words = [_word(cell) for cell in cells if isinstance(cell, str)]
+    found = _read_words("", words)
+    is_all = len(found) == len(words) == len(cells)
+    return is_all and "train" in found.values() and len({*found.values()}) > 1
+
+
+def _splits(word: str) -> dict[str, str | None]:
+    return _read_words("", [_word(word)])
+
+
 def _read_words(name: str, words: Sequence[str]) -> dict[str, str | None]:
     """Return the split of each word that means one, or leaves it open."""
     if name in FLAGS:
@@ -159,7 +191,10 @@ def _read_words(name: str, words: Sequence[str]) -> dict[str, str | None]:
         return {word: true if word.lower() in YES else false for word in words}
     if name in NUMBERED and len(words) > 1 and set(words) <= NUMBERS.keys():
         return {word: NUMBERS[word] for word in words}
-    found: dict[str, str | None] = dict(splits_among(words))
+    files = {word: match["stem"] for word in words if (match := _FILE.fullmatch(word))}
+    stems = {word: files.get(word, word) for word in words}
+    splits = splits_among(stems.values())
+    found: dict[str, str | None] = {w: splits[stem] for w, stem in stems.items() if stem in splits}
     return found | {word: None for word in words if is_left_open(word)}
 
 

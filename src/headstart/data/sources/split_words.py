@@ -21,12 +21,13 @@ UNSURE = ("eval", "evaluation", "evaluate", "holdout", "publictest")
 SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 SPLIT_OF |= dict.fromkeys(UNSURE, "test") | {"privatetest": "test"}
 PLAIN = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
-BEFORE = "seg|obj|img|imgs|image|images|data|dataset|my|the"
+LEARNED = {"learn": "train", "learning": "train"}  # split words beside a test alone
+BEFORE = "seg|obj|img|imgs|image|images|data|dataset|my|the|for"
 AFTER = "set|sets|split|data|dataset|image|images|imgs|img|pics|photos|pictures|files|folder|part"
 WORD = "|".join(sorted(SPLIT_OF, key=len, reverse=True))
 NAME = re.compile(
     rf"(?:\d+ )?(?:(?:{BEFORE}|split|subset|partition) )*({WORD})"
-    rf"(?: ?(?:{AFTER}|samples|subset|jpg|jpeg|png|txt|texts|sub))*(?: ?\d+)?"
+    rf"(?: ?(?:{AFTER}|samples|subset|jpg|jpeg|png|txt|texts|sub))*(?: ?v?\d+)?"
 )
 FOLD = re.compile(r"(?:(?:cv|k|cross validation) ?)?folds?(?: ?\d+)")
 # fmt: off
@@ -37,7 +38,7 @@ UNLABELLED = frozenset(
         "notannotated", "segpred", "topredict", "withoutlabel",
         "withoutlabels", "unassigned", "unknownlabel", "unknownlabels", "labelunknown",
         "missinglabel", "missinglabels", "labelmissing", "tolabel", "tobelabeled",
-        "tobelabelled", "toannotate",
+        "tobelabelled", "toannotate", "noclass", "noclasses", "nocategory", "unsorted", "untagged",
     )
 )
 # fmt: on
@@ -67,7 +68,9 @@ def splits_among(names: Iterable[str]) -> dict[str, str]:
     """Return the split of each name that means one; ``eval`` is val where another says test."""
     names = list(names)
     found = {name: split for name in names if (split := split_of(name))}
-    found = found or _all_short(names)
+    if len(found) < len(names):
+        found = found or _all_short(names)
+        found = _all_alike(names) or found
     unsure = [name for name in found if is_unsure(name)]
     if any(split == "test" for name, split in found.items() if name not in unsure):
         found |= dict.fromkeys(unsure, "val")
@@ -78,6 +81,23 @@ def _all_short(names: Iterable[str]) -> dict[str, str]:
     """Return the split of each name where all are short words, of train and test at the least."""
     found = {name: SHORT.get(name.lower(), "") for name in names}
     return found if all(found.values()) and {"train", "test"} <= {*found.values()} else {}
+
+
+def _all_alike(names: Iterable[str]) -> dict[str, str]:
+    """Return the split of each name where they differ in nothing but that, train among them.
+
+    ``cats_train`` and ``cats_test``, ``learn`` and ``test``.
+    """
+    known, found, others = SPLIT_OF | LEARNED, dict[str, str](), set[tuple[str, ...]]()
+    for name in names:
+        words = _tidy(name).split()
+        meant = [word for word in words if word in known]
+        if len(meant) != 1:
+            return {}
+        found[name] = known[meant[0]]
+        others.add(tuple(word for word in words if word != meant[0]))
+    is_split = len(others) == 1 and len(set(found.values())) == len(found) > 1
+    return found if is_split and "train" in found.values() else {}
 
 
 def is_unsure(name: str) -> bool:
@@ -99,8 +119,8 @@ def is_unlabelled(name: str) -> bool:
         (True, True, False)
     """
     words = re.sub(r"[^a-z]+", " ", _tidy(name)).strip()
-    words = re.sub(rf"(?: (?:{AFTER}|samples|class|category))+$", "", words)
-    return words.replace(" ", "") in UNLABELLED
+    bare = re.sub(rf"(?: (?:{AFTER}|samples|pool|class|category))+$", "", words)
+    return any(each.replace(" ", "") in UNLABELLED for each in (words, bare))
 
 
 def is_left_open(word: str) -> bool:

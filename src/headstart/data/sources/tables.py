@@ -21,6 +21,7 @@ from headstart.columnar import different, joined, mapped
 from headstart.data.groups import GroupError
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
+from headstart.data.paired_texts import paired, said_columns
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.roles import Roles, find_roles, need_column, no_inputs, unused_beside
 from headstart.data.sources.annotations import settle
@@ -31,6 +32,7 @@ from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples, ValueSamples
+from headstart.data.sources.several_labels import read_labels, read_several
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import split_within, splits_among
 from headstart.data.sources.text_files import read_named_texts
@@ -130,7 +132,8 @@ def read_tables(
     tables, options, said = _settled(tables, options, are_files=are_files)
     said = [*paired, *said]
     rows = Rows([table for table, _ in tables])
-    target = options.target_among(rows.tables[0].columns)
+    several = read_labels(rows.tables[0].columns, options)
+    target = options.target_among(rows.tables[0].columns) if not several else several[0].column
     reference = next((table for table, split in tables if split == "train"), rows.tables[0])
     for table in (reference, *rows.tables):
         need_column(table, target, "target", "--label")
@@ -139,21 +142,25 @@ def read_tables(
     _check_named_columns(reference, options)
     splits = _find_splits(rows, target, options)
     beside = _files_beside(tables) if are_files else {}
-    roles = find_roles(reference, target, options, splits.taken, beside.get(reference.where))
+    others = [one.column for one in several[1:]]
+    taken = (*others, *splits.taken)
+    roles = find_roles(reference, target, options, taken, beside.get(reference.where))
     known = class_names if target == DEFAULT_LABEL else None
     naming: list[str] = []  # the column that names the classes is the target in other words
-    targets = read_targets(
-        rows.cells(target, "target", "--label"),
-        options,
-        roles.modality,
-        what=f"Column '{target}'",
-        place=rows.place,
-        naming=lambda labels: _name_classes(rows, target, labels, known, naming),
-    )
+    if several:
+        cells = [rows.cells(one.column, "target", "--label") for one in several]
+        targets = read_several(cells, several, options, roles.modality, rows.place)
+    else:
+        targets = read_targets(
+            rows.cells(target, "target", "--label"),
+            options,
+            roles.modality,
+            what=f"Column '{target}'",
+            place=rows.place,
+            naming=lambda labels: _name_classes(rows, target, labels, known, naming),
+        )
     groups = _groups(rows, roles.modality, options)
-    samples, found = _inputs(
-        rows, reference, roles, [target, *naming, *splits.taken], options, beside
-    )
+    samples, found = _inputs(rows, reference, roles, [target, *naming, *taken], options, beside)
     codes = [_split_codes(table, split, rows, splits) for table, split in tables]
     has_files = any(split for _, split in tables)
     return Records(
@@ -163,8 +170,10 @@ def read_tables(
         classes=targets.classes,
         splits=np.concatenate(codes),
         origin="one file a split" if has_files else f"column '{splits.name}'",
-        label=target,
+        label=",".join([target, *others]),
+        parts=targets.parts,
         input_column=roles.column,
+        sides=(str(roles.column), roles.second) if roles.second else (),
         groups=groups,
         findings=[
             *said,
@@ -172,7 +181,7 @@ def read_tables(
             *splits.findings,
             *targets.findings,
             *(found.findings if found else ()),
-            *unused_beside(rows.tables, [target, *naming, *splits.taken], roles, options),
+            *unused_beside(rows.tables, [target, *naming, *taken], roles, options),
         ],
         modality=roles.modality,
         task=targets.task,
@@ -203,6 +212,9 @@ def _settled(
     tables: Sequence[tuple[Table, str | None]], options: ReadOptions, *, are_files: bool
 ) -> tuple[list[tuple[Table, str | None]], ReadOptions, list[Finding]]:
     """Return the tables that have a target, rows without a label left out, and what was found."""
+    if options.labels_among(tables[0][0].columns):  # several targets: a table of plain columns
+        given = list(tables)
+        return read_named_texts(given, options) if are_files else (given, options, [])
     tables, options, said = settle(tables, options)
     if are_files:
         tables, options, texts = read_named_texts(tables, options)
@@ -239,6 +251,8 @@ def _inputs(
         return _image_samples(rows, str(roles.column), beside), None
     if roles.modality == "text":
         texts = list(rows.cells(str(roles.column), "text", "--text"))
+        if roles.second is not None:
+            texts = list(paired(texts, rows.cells(roles.second, "text", "--text")))
         return TextSamples(texts, rows.names()), None
     return _table_samples(rows, reference, no_inputs_here, options)
 
@@ -267,8 +281,12 @@ def _find_splits(rows: Rows, target: str, options: ReadOptions) -> SplitColumn:
         having = [table for table in rows.tables if column in table.columns]
         return joined(table.cells(column) for table in having)
 
-    given = (target, options.group, options.text, options.image_column)
-    return find_split_column(columns, values_of, (*given, *options.drop, *options.kept_columns))
+    def head_of(column: str) -> Sequence[object]:
+        return next(table for table in rows.tables if column in table.columns).head(column)
+
+    given = (target, options.group, options.image_column, *said_columns(options.text, columns))
+    kept = (*given, *options.drop, *options.kept_columns)
+    return find_split_column(columns, values_of, kept, head_of)
 
 
 def _image_samples(rows: Rows, column: str, beside: Mapping[str, FilesBeside]) -> Samples:

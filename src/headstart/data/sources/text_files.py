@@ -111,7 +111,7 @@ def _content(root: Path, path: str, options: ReadOptions) -> str:
 
 def _splits(table: Table, paths: list[str | None]) -> dict[str, list[str | None]]:
     """Return the split of each file's folder, where all folders are splits."""
-    if find_split_column(table.columns, table.values, ()).name:
+    if find_split_column(table.columns, table.values, (), table.head).name:
         return {}
     found = [split_of(path.split(os.sep)[0]) if path else None for path in paths]
     return {"split": found} if all(found) and len(set(found)) > 1 else {}

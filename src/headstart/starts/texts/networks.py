@@ -8,6 +8,7 @@ hidden states over the text, as sentence encoders do; transformers has no class 
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from headstart.errors import StartError, did_you_mean
 from headstart.extras import quiet_transformers
+from headstart.preprocessing.word_windows import Window
 from headstart.starts.texts.configs import (
     MAX_NUMBER,
     Pooling,
@@ -24,7 +26,7 @@ from headstart.starts.texts.configs import (
     read_config,
     without_pooler,
 )
-from headstart.starts.texts.windows import Window, windowed_states
+from headstart.starts.texts.windows import windowed_states
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -52,17 +54,21 @@ class TextNetwork(nn.Module):
         self.num_features = num_features
         self.window: Window | None = None
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor:
         """Return features.
 
         Args:
             input_ids: int64, shape (B, T), padded at the end.
             attention_mask: int64, shape (B, T), 1 where there is a token.
+            token_type_ids: int64, shape (B, T), 1 where a token is of the second of two texts.
 
         Returns:
             Shape (B, D).
         """
-        output = self.model(input_ids=input_ids, attention_mask=attention_mask)
+        given = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask, **given)
         if self.pooling == "native":
             features: Tensor = output.logits  # the last layer is an identity
             return features
@@ -98,6 +104,13 @@ class TextNetwork(nn.Module):
         output = base(input_ids=input_ids, attention_mask=attention_mask)
         hidden: Tensor = output.last_hidden_state
         return hidden
+
+    @property
+    def takes_types(self) -> bool:
+        """Whether it can be told which tokens are of which of two texts."""
+        num_types = getattr(self.model.config, "type_vocab_size", None)
+        is_told = "token_type_ids" in inspect.signature(self.model.forward).parameters
+        return is_told and isinstance(num_types, int) and num_types > 1
 
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, each block, what follows with the last."""

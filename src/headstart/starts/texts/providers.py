@@ -91,10 +91,10 @@ class TransformersProvider(Provider):
 
     def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
         """Train the tokenizer."""
-        from headstart.preprocessing import TokenPreprocess
+        from headstart.preprocessing import TokenPreprocess, sides_of
         from headstart.preprocessing.vocabulary import train_tokenizer
 
-        return TokenPreprocess(train_tokenizer(texts, start.address))
+        return TokenPreprocess(train_tokenizer(sides_of(texts), start.address))
 
     def check_preprocess(self, architecture: Architecture, preprocess: Preprocess) -> None:
         """Refuse a tokenizer with more tokens than the network."""
@@ -151,7 +151,6 @@ class TermsProvider(Provider):
 
     def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
         """Learn the terms."""
-        from headstart.preprocessing import TermPreprocess
-        from headstart.preprocessing.terms import fit_vectorizer
+        from headstart.starts.texts.builders import learn_terms
 
-        return TermPreprocess(fit_vectorizer(texts, start.address))
+        return learn_terms(texts, start.address)

@@ -106,6 +106,11 @@ class SequenceNetwork(nn.Module):
         if self.model.config._attn_implementation != wanted:
             self.model.set_attn_implementation(wanted)
 
+    def blank_inputs(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Return one blank sample as ``forward`` takes it."""
+        blank = torch.ones(1, 4, dtype=torch.int64, device=device)
+        return blank, blank, blank
+
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, the encoder's blocks, the decoder's."""
         groups: dict[tuple[int, int], list[str]] = {}

@@ -9,47 +9,13 @@ text. A text that fits is one window: itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from headstart.preprocessing.word_windows import Window
+
 States = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Window:
-    """How much is read at once.
-
-    Attributes:
-        length: Tokens, special ones included.
-        num_before: Special tokens before a text.
-        num_behind: Those behind it.
-    """
-
-    length: int
-    num_before: int
-    num_behind: int
-
-    @property
-    def room(self) -> int:
-        """Tokens of the text itself."""
-        return self.length - self.num_before - self.num_behind
-
-    def starts(self, num_tokens: Tensor) -> Tensor:
-        """Return where the windows of texts begin, by the length of each alone.
-
-        Args:
-            num_tokens: Of each text itself, int64, shape (B,).
-
-        Returns:
-            int64, shape (B, W), rising; a text of fewer windows than others repeats its last.
-        """
-        last = (num_tokens - self.room).clamp_min(0)
-        stride = max(1, self.room // 2)
-        num = -(-int(last.max()) // stride) + 1
-        steps = torch.arange(num, device=num_tokens.device) * stride
-        return torch.minimum(steps[None, :], last[:, None])
 
 
 def windowed_states(states: States, ids: Tensor, mask: Tensor, window: Window) -> Tensor:
@@ -68,7 +34,7 @@ def windowed_states(states: States, ids: Tensor, mask: Tensor, window: Window) -
     batch, total = ids.shape
     before, behind = window.num_before, window.num_behind
     own = mask.sum(dim=1) - before - behind  # tokens of each text itself
-    starts = window.starts(own)
+    starts = _starts(own, window)
     num = starts.shape[1]
     inside = (own[:, None] - starts).clamp(0, window.room)
     place = torch.arange(window.length, device=ids.device)[None, None, :]
@@ -88,6 +54,22 @@ def windowed_states(states: States, ids: Tensor, mask: Tensor, window: Window) -
     flat = found.reshape(batch, num * window.length, -1)
     index = (chosen * window.length + at)[:, :, None].expand(-1, -1, flat.shape[2])
     return torch.gather(flat, 1, index)
+
+
+def _starts(num_tokens: Tensor, window: Window) -> Tensor:
+    """Return where the windows of texts begin, by the length of each alone.
+
+    Args:
+        num_tokens: Of each text itself, int64, shape (B,).
+        window: How much is read at once.
+
+    Returns:
+        int64, shape (B, W), rising; a text of fewer windows than others repeats its last.
+    """
+    last = (num_tokens - window.room).clamp_min(0)
+    num = -(-int(last.max()) // window.stride) + 1
+    steps = torch.arange(num, device=num_tokens.device) * window.stride
+    return torch.minimum(steps[None, :], last[:, None])
 
 
 def _nearest(tokens: Tensor, starts: Tensor, room: int) -> Tensor:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from headstart.preprocessing.corpus import TokenCorpus
+from headstart.preprocessing.packing import Windows
 from headstart.tensors import to_device
 from headstart.training.batches.feed import Feed, Mixed, Piece
 from headstart.training.batches.masking import Masking, hidden, replaced
 from headstart.training.batches.order import WHOLE, Share
-from headstart.training.batches.packing import Windows
 from headstart.training.options.recipe import Recipe
 from headstart.types import BadSample, Finding
 

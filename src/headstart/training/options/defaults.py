@@ -150,6 +150,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=128,
         drop_path=0.0,
         scratch_epochs=50,
+        bf16_steps=True,
     ),
     ("bert", True): FamilyDefaults(
         source="Devlin et al. 2019; Mosbach et al. and Zhang et al., ICLR 2021: Adam with bias "
@@ -189,6 +190,41 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         ema_half_life=0.0,
         smoothing=0.0,
         fewest_steps=1_000,
+    ),
+    ("decoder", True): FamilyDefaults(
+        source="AdamW, cosine, a few epochs: Tulu 3 (Lambert et al., 2024); the rate of a decoder "
+        "of 135 million: docs/experiments.md, 'A rate for SmolLM2'",
+        optimizer="adamw",
+        learning_rate=1e-4,
+        reference_batch=16,
+        bottom_multiplier=1.0,
+        beta2=0.95,
+        weight_decay=0.01,
+        schedule="cosine",
+        warmup_fraction=0.1,
+        batch_size=16,
+        drop_path=0.0,
+        scratch_epochs=3,
+        ema_half_life=0.0,
+        smoothing=0.0,
+        bf16_steps=True,
+    ),
+    ("decoder", False): FamilyDefaults(
+        source="as headstart pretrain --objective clm (docs/pretrain.md): AdamW (0.9, 0.95), decay "
+        "0.1, cosine, 20 epochs",
+        optimizer="adamw",
+        learning_rate=1e-3,
+        reference_batch=16,
+        bottom_multiplier=1.0,
+        beta2=0.95,
+        weight_decay=0.1,
+        schedule="cosine",
+        warmup_fraction=0.05,
+        batch_size=16,
+        drop_path=0.0,
+        scratch_epochs=20,
+        ema_half_life=0.0,
+        smoothing=0.0,
     ),
     ("seq2seq", True): FamilyDefaults(
         source="Adam at 5e-5 with a tenth of warm-up, smoothing 0.1: Lewis et al., ACL 2020 "

@@ -16,7 +16,7 @@ from headstart.tasks import find_task
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Stated, stated
 from headstart.training.options.pretraining_options import PretrainingOptions
-from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
+from headstart.training.options.strategies import AUTO, NOT_OFFERED, STRATEGIES, Strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.types import Schema, Start, is_among
 
@@ -195,6 +195,8 @@ def _unknown(one: Stated, value: object) -> str | None:
     known = [str(choice) for choice in one.choices if choice != AUTO]
     if not known or value in one.choices or (value is None and type(None) in one.members):
         return None
+    if one.name == "strategy" and value in NOT_OFFERED:
+        return f"strategy is '{value}', {NOT_OFFERED[str(value)]}"
     hint = did_you_mean(str(value), known)
     return f"{one.name} is '{value}', expected {quoted(known)}.{hint}".rstrip(".")
 

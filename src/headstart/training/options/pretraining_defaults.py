@@ -145,6 +145,7 @@ def pretraining_recipe(
         num_epochs=epochs,
         num_steps=steps,
         label_smoothing=0.0,
+        loss_weights=None,
         dropout=0.0,
         drop_path=0.0,
         mixup=0.0,

@@ -59,6 +59,7 @@ class Recipe:
         num_epochs: Passes over train (None where ``num_steps`` says it).
         num_steps: Optimizer steps (None where ``num_epochs`` says it).
         label_smoothing: Share of the target spread over all classes.
+        loss_weights: Of several targets what the loss of each counts; None for all alike.
         dropout: Dropped share of the features before the head.
         drop_path: Largest stochastic-depth rate of the encoder.
         mixup: Alpha of mixup; 0 is off.
@@ -86,6 +87,7 @@ class Recipe:
             ``precision``.
         step_channels_last: Memory layout of training steps, likewise; None for ``channels_last``.
         own_kernels: Whether training steps on a CPU replace what is slow there.
+        checkpoint_blocks: Whether each block is computed again on the way back.
     """
 
     strategy: str
@@ -111,6 +113,7 @@ class Recipe:
     num_epochs: float | None
     num_steps: int | None
     label_smoothing: float
+    loss_weights: tuple[float, ...] | None
     dropout: float
     drop_path: float
     mixup: float
@@ -132,6 +135,7 @@ class Recipe:
     step_precision: Precision | None = None
     step_channels_last: bool | None = None
     own_kernels: bool = False
+    checkpoint_blocks: bool = False
 
     @property
     def stepped_precision(self) -> Precision:
@@ -218,6 +222,7 @@ def recipe_for(
         num_epochs=epochs,
         num_steps=steps,
         label_smoothing=chosen(options.label_smoothing, _smoothing(row, schema)),
+        loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
         dropout=options.dropout,
         drop_path=chosen(options.drop_path, row.drop_path),
         mixup=chosen(options.mixup, _mixup(row, num_train)),
@@ -237,6 +242,7 @@ def recipe_for(
         num_workers=options.num_workers,
         fsdp=options.fsdp,
         tensor_parallel_size=options.tensor_parallel_size,
+        checkpoint_blocks=options.checkpoint_blocks,
         seed=options.seed,
     )
 

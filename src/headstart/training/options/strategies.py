@@ -133,6 +133,13 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
+# What others offer under a name that is likely to be said, and what is done here in its place.
+NOT_OFFERED = {
+    "qlora": "which headstart does not have: weights of four bits need bitsandbytes and a CUDA "
+    "GPU; expected 'lora', whose adapters learn beside the weights as they are"
+}
+
+
 def strategy_choices() -> tuple[str, ...]:
     """Return what a user may say."""
     return (AUTO, *STRATEGIES)
@@ -144,6 +151,8 @@ def find_strategy(name: str) -> Strategy:
     Raises:
         OptionError: With the nearest match, if there is none.
     """
+    if name in NOT_OFFERED:
+        raise OptionError(f"strategy is '{name}', {NOT_OFFERED[name]}. Say --strategy lora.")
     if name not in STRATEGIES:
         known = list(STRATEGIES)
         raise OptionError(

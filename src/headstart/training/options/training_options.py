@@ -10,6 +10,7 @@ Why a frozen dataclass, and what else was tried, is in docs/design.md ("An optio
 
 # Annotations are read when the module is: ``option.stated`` wants the ``Option`` in them.
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
@@ -169,6 +170,14 @@ class TrainingOptions(CommonOptions):
             needs="loops",
         ),
     ] = None
+    loss_weights: Annotated[
+        Sequence[float] | None,
+        Option(
+            sentence="How much the loss of each of several targets counts, in their order; all "
+            "alike when not given.",
+            needs="loops",
+        ),
+    ] = None
     dropout: Annotated[
         float,
         Option(
@@ -262,6 +271,16 @@ class TrainingOptions(CommonOptions):
         bool,
         Option(
             sentence="Whether to compile the model; pays off on long runs.",
+            needs="loops",
+            teaches=False,
+        ),
+    ] = False
+    checkpoint_blocks: Annotated[
+        bool,
+        Option(
+            sentence="Whether to compute each block of a decoder again on the way back, in place "
+            "of keeping what it has computed: less memory, a third more time.",
+            families=("decoder",),
             needs="loops",
             teaches=False,
         ),

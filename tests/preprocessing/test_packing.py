@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headstart.training.batches.packing import cut_documents, pack
+from headstart.preprocessing.packing import cut_documents, pack
 
 RNG = np.random.default_rng(0)
 

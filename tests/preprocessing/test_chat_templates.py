@@ -1,0 +1,60 @@
+"""A conversation as its tokenizer writes it: transformers' words, and where the answers stand."""
+
+import pytest
+
+pytest.importorskip("transformers")
+
+from headstart.errors import StartError
+from headstart.preprocessing.chat_templates import PLAIN, pieces, render
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
+TURNS = (("system", "Be brief."), ("user", "1+1?"), ("assistant", "2"), ("user", "And 2+2?"))
+
+
+def whole(template, answer):
+    return render(template, [*TURNS, ("assistant", answer)], SPECIAL, "a start")
+
+
+@pytest.mark.parametrize("template", [CHATML, PLAIN])
+def test_pieces_are_together_what_the_template_writes(template):
+    found = pieces(template, TURNS, "4", SPECIAL, "a start")
+    assert "".join(text for text, _ in found) == whole(template, "4")
+    answers = [text for text, is_answer in found if is_answer]
+    assert [text.split("<")[0] for text in answers] == ["2", "4"]
+
+
+def test_a_question_alone_is_what_stands_before_the_answer():
+    asked = pieces(CHATML, TURNS, None, SPECIAL, "a start")
+    answered = pieces(CHATML, TURNS, "4", SPECIAL, "a start")
+    assert "".join(t for t, _ in asked) == "".join(t for t, _ in answered[:-1])
+
+
+def test_an_answer_that_is_written_otherwise_later_is_not_told():
+    # as templates that drop what a model has thought, once more has been said
+    drops = (
+        "{% for m in messages %}{{ m['role'] + ':' }}{% if loop.last %}{{ m['content'] }}"
+        "{% else %}{{ m['content'][:1] }}{% endif %}{{ '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+    )
+    turns = (("user", "a"), ("assistant", "bc"), ("user", "d"))
+    found = pieces(drops, turns, "ef", SPECIAL, "a start")
+    assert [text for text, is_answer in found if is_answer] == ["ef\n"]
+    assert found[0] == ("user:a\nassistant:b\nuser:d\nassistant:", False)
+
+
+def test_a_template_that_refuses_a_conversation_says_so():
+    picky = "{{ raise_exception('no system turns') }}"
+    with pytest.raises(StartError, match=r"system, user.*no system turns"):
+        pieces(picky, TURNS[:2], "2", SPECIAL, "a start")
+    with pytest.raises(StartError, match="refuses a conversation"):
+        pieces("{{ messages[0]['content'].__class__.__mro__ }}", TURNS, "4", SPECIAL, "a start")
+
+
+def test_a_template_that_changes_the_question_once_it_is_answered_is_refused():
+    odd = "{{ messages | length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    with pytest.raises(StartError, match="in another way"):
+        pieces(odd, TURNS[:2], "2", SPECIAL, "a start")

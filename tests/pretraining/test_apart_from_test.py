@@ -1,0 +1,93 @@
+"""What test nearly holds is not pretrained on, and that is said."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from own_texts import paragraphs
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+import headstart as hs
+from headstart.data.corpora import corpus_of
+from headstart.data.dividing import without_train
+from headstart.errors import DataError
+from headstart.pretraining.apart import NEAR_TEST, apart_from_test
+from headstart.tuning.decisions import Decided, Decisions
+
+FEW = {"num_steps": 2, "batch_size": 16, "device": "cpu"}
+
+
+def scene(seed: int) -> Image.Image:
+    """Draw something with outlines and details of its own."""
+    noise = np.random.default_rng(seed)
+    layers = [gaussian_filter(noise.normal(size=(48, 48, 3)), (s, s, 0)) * s for s in (1, 3, 8)]
+    picture = sum(layers)
+    picture = (picture - picture.min()) / np.ptp(picture)
+    return Image.fromarray((255 * picture).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Write pictures of two classes; three of train are test ones, recompressed and smaller."""
+    root = tmp_path_factory.mktemp("photos")
+    for split, first, num in (("train", 0, 48), ("test", 100, 16)):
+        for number in range(first, first + num):
+            folder = root / split / ("odd" if number % 2 else "even")
+            folder.mkdir(parents=True, exist_ok=True)
+            scene(number).save(folder / f"{number}.png")
+    for number in (100, 103, 106):
+        small = scene(number).resize((40, 40))
+        jpeg = io.BytesIO()
+        small.save(jpeg, "jpeg", quality=80)
+        name = "odd" if number % 2 else "even"
+        (root / "train" / name / f"copy-{number}.jpg").write_bytes(jpeg.getvalue())
+    return root
+
+
+def test_near_copies_of_test_images_are_not_learned_from(photos, tmp_path):
+    words = {"objective": "mae", "start": "scratch/vit-mini", "input_size": 48, **FEW}
+    words |= {"decoder_width": 32, "decoder_blocks": 1}
+    run = hs.pretrain(hs.load(str(photos), val_fraction=0.2), out=str(tmp_path / "run"), **words)
+    (told,) = (f for f in run.data["findings"] if f["kind"] == "near copies")
+    left_out = {Path(name).name for name in told["items"]}
+    assert left_out <= {"copy-100.jpg", "copy-103.jpg", "copy-106.jpg"}
+    assert left_out  # what val holds of them is judged by, and not learned from
+    counts = run.data["counts"]
+    assert counts["train"] + counts["val"] + len(left_out) == 51
+    assert "not learned from" in told["sentence"]
+
+
+def test_near_copies_of_test_texts_are_not_learned_from(tmp_path):
+    texts = [text for text in paragraphs() if len(text) > 200][:60]
+    frame = {"text": texts, "label": [str(i % 2) for i in range(len(texts))]}
+    frame["split"] = ["test" if i < 12 else "train" for i in range(len(texts))]
+    for number in (0, 5):
+        frame["text"].append(texts[number] + " And so on.")
+        frame["label"].append("0")
+        frame["split"].append("train")
+    data = hs.load(frame, label="label")
+    words = {"objective": "clm", "max_length": 32, "vocabulary_size": 300, **FEW}
+    run = hs.pretrain(data, out=str(tmp_path / "run"), **words)
+    (told,) = (f for f in run.data["findings"] if f["kind"] == "near copies")
+    assert 1 <= len(told["items"]) <= 2
+    assert run.data["counts"]["train"] == len(data.train) - len(told["items"])
+
+
+def test_workers_leave_out_what_the_main_process_has_settled():
+    texts = [text for text in paragraphs() if len(text) > 100][:40]
+    data = hs.load({"text": texts, "label": [str(i % 2) for i in range(40)]}, label="label")
+    settled, corpus = Decisions(), corpus_of(data)
+    assert apart_from_test(corpus, settled) is corpus
+    ids = [int(data.train.ids[3])]
+    settled.settle(NEAR_TEST, lambda: Decided(ids))
+    kept = apart_from_test(corpus, settled)
+    assert kept.labelled is not None
+    assert len(kept.labelled.train) == len(data.train) - 1
+    assert ids[0] not in kept.labelled.train.ids
+    assert kept.fingerprint != corpus.fingerprint  # tokens in the cache are of other texts
+    with pytest.raises(DataError, match="would be left out"):
+        without_train(data, data.train.ids.tolist())
