@@ -100,7 +100,7 @@ class SequenceNetwork(nn.Module):
     def _attend(self, length: int) -> None:
         """Choose how attention is computed: fused kernels pay from some length on.
 
-        Of sentences a step on a CPU takes 1.7 times as long with them (docs/experiments.md).
+        Of sentences a step on a CPU takes longer with them (benchmarks/translation.py --attention).
         """
         wanted = "eager" if length <= _SHORT else self._fused
         if self.model.config._attn_implementation != wanted:
