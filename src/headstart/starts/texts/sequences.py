@@ -153,6 +153,8 @@ def search_of(config: Any, how: Telling, *, use_cache: bool = True) -> Generatio
         do_sample=False,
         decoder_start_token_id=begin_of(config),
         forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
+        # the last token that there is room for ends what is written, where a start wants that
+        forced_eos_token_id=end,
         bos_token_id=config.bos_token_id,
         eos_token_id=end,
         pad_token_id=pad,
