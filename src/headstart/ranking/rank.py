@@ -46,7 +46,7 @@ from headstart.ranking.scores import common_dimension
 from headstart.ranking.scores.outcome import is_classes
 from headstart.ranking.taps import FEATURES
 from headstart.starts.candidates import CANDIDATES
-from headstart.tasks import array_of
+from headstart.tasks import array_of, find_task
 from headstart.training.contract import StopRequested
 from headstart.types import Figure, Start
 
@@ -72,6 +72,11 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
         StopRequested: Between two batches or starts, if someone asked to stop.
     """
     began = time.monotonic()
+    if find_task(job.dataset.schema.task).tells_texts:
+        raise DataError(
+            f"{job.dataset.name} has texts to write, of which no probe of features says anything; "
+            f"expected classes or numbers. 'headstart fit' scores starts that write."
+        )
     if job.dataset.schema.parts:
         raise DataError(
             f"{job.dataset.name} has several targets a sample; expected one, which is what starts "

@@ -132,14 +132,16 @@ def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
 
 
 def _refuse_words(options: FinetuneOptions | FitOptions, dataset: Dataset) -> None:
-    """Refuse to divide anew what has a tag a word."""
-    if not find_task(dataset.schema.task).tells_words:
+    """Refuse to divide anew what has a tag a word, or a text a sample."""
+    task = find_task(dataset.schema.task)
+    if not task.tells_words and not task.tells_texts:
         return
+    what = "tags of words" if task.tells_words else "texts to write"
     said = {"--folds": options.folds, "--learning-curve": options.learning_curve}
     if names := [name for name, value in said.items() if value]:
         raise OptionError(
-            f"{' and '.join(names)} divide data anew, and {dataset.name} has tags of words "
-            f"({dataset.schema.task}), which is not done yet; expected one answer a sample. Leave "
+            f"{' and '.join(names)} divide data anew, and {dataset.name} has {what} "
+            f"({task.name}), which is not done yet; expected one answer a sample. Leave "
             f"{' and '.join(names)} out; --seeds trains on the same splits."
         )
 

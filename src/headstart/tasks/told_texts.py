@@ -30,6 +30,7 @@ from headstart.evaluation import (
     count_texts,
     score_texts,
 )
+from headstart.extras import require_extra
 from headstart.tasks.plain import TextColumn, array_of, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.task import Task
@@ -62,6 +63,7 @@ class TextTask(Task):
 
     def read(self, column: TargetColumn) -> Targets:
         """Return the texts; numbers as they are written."""
+        require_extra("seq", f"Task {self.name}", "sacrebleu")  # before anything is learned
         texts = [self._text(column, place) for place in range(len(column.values))]
         return Targets(self.name, text_array(texts), ())
 

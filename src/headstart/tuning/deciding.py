@@ -96,11 +96,13 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
     if costs is not None:
         _check_costs(costs, task, schema)
     said = {"threshold": asked.threshold, "reject": asked.reject}
-    if task.tells_words and (names := [name for name, value in said.items() if value is not None]):
+    is_told_apart = task.tells_words or task.tells_texts
+    if is_told_apart and (names := [name for name, value in said.items() if value is not None]):
+        what = "a tag for each word" if task.tells_words else "a text for each sample"
         options = " and ".join(f"--{name}" for name in names)
         raise OptionError(
-            f"{names[0]} is '{said[names[0]]}', and this has a tag for each word ({task.name}); "
-            f"expected one answer a sample. Leave {options} out."
+            f"{names[0]} is '{said[names[0]]}', and this has {what} ({task.name}); "
+            f"expected one class a sample. Leave {options} out."
         )
     has_thresholds = task.has_label_sets or (task.is_exclusive and num == 2)
     if asked.threshold is not None and not has_thresholds:

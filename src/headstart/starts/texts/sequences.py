@@ -100,11 +100,16 @@ class SequenceNetwork(nn.Module):
     def _attend(self, length: int) -> None:
         """Choose how attention is computed: fused kernels pay from some length on.
 
-        Of sentences a step on a CPU takes 1.7 times as long with them (docs/experiments.md).
+        Of sentences a step on a CPU takes longer with them (benchmarks/translation.py --attention).
         """
         wanted = "eager" if length <= _SHORT else self._fused
         if self.model.config._attn_implementation != wanted:
             self.model.set_attn_implementation(wanted)
+
+    def blank_inputs(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Return one blank sample as ``forward`` takes it."""
+        blank = torch.ones(1, 4, dtype=torch.int64, device=device)
+        return blank, blank, blank
 
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, the encoder's blocks, the decoder's."""
@@ -148,6 +153,8 @@ def search_of(config: Any, how: Telling, *, use_cache: bool = True) -> Generatio
         do_sample=False,
         decoder_start_token_id=begin_of(config),
         forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
+        # the last token that there is room for ends what is written, where a start wants that
+        forced_eos_token_id=end,
         bos_token_id=config.bos_token_id,
         eos_token_id=end,
         pad_token_id=pad,
