@@ -2,8 +2,7 @@
 
 A task is a frozen object, one file in this room and one row of ``TASKS``. It is asked how a target
 column is read, how a split is stratified, what a model's logits say, how good that is, and in which
-words it is reported; nobody else compares the names of tasks. NumPy only: the loss, which needs
-torch, is a row of the same name in ``objectives.supervised.LOSSES``.
+words; nobody else compares the names of tasks. The loss is a row of ``objectives.supervised``.
 
 N is the number of samples, K that of classes or outputs. Targets and outputs have one row a sample;
 a task whose rows differ in length takes and gives ``Ragged``.
@@ -31,7 +30,7 @@ from headstart.types import PLAINLY, Deciding, Figure, Inputs, Measure, Predicti
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Task(Certain, Comparable):
-    """What is to be told of a sample.
+    """What is to be told.
 
     Attributes:
         name: What ``Schema.task`` and a user call it.

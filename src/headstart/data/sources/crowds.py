@@ -18,7 +18,7 @@ from headstart.data.sources.answers import REJECTED, Sample, Tally, settled
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.listed import EditedTable
 from headstart.errors import DataError, quoted
-from headstart.tasks import CLASSIFICATION
+from headstart.tasks import find_task
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -160,9 +160,8 @@ def read_chats(table: Table, options: ReadOptions) -> Read:
     asked, told = ([_said(chat, role) for chat in chats] for role in ("user", "assistant"))
     if None in asked or None in told:
         return None  # of several turns, or another form
-    if options.known_task not in (None, CLASSIFICATION.name) or not (
-        options.known_task or _are_few(told)
-    ):
+    known = options.known_task
+    if not (_are_few(told) if known is None else find_task(known).is_exclusive):
         return None  # to be written, and not chosen
     sentence = (
         "Column 'messages' holds chats whose answers are few and short: what the user says is the "
