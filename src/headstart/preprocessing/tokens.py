@@ -110,7 +110,7 @@ class TextTokenizer:
         Raises:
             StartError: If it puts none between them.
         """
-        return find_pair_frame(self._backend, self._origin)
+        return find_pair_frame(self._backend, self.origin)
 
     def encode_plain(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the ids of texts, int32: whole, and as they are written, special tokens, too."""

@@ -200,8 +200,9 @@ def group_layers(network: nn.Module) -> list[list[str]]:
     Args:
         network: Any module.
     """
-    if hasattr(network, "layer_groups"):
-        found: list[list[str]] = network.layer_groups()
+    told: Any = getattr(network, "layer_groups", None)
+    if told is not None:
+        found: list[list[str]] = told()
         return found
     groups = max(_matched_groups(network), _child_groups(network), key=_has_depth)
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}

@@ -169,8 +169,9 @@ def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
         shape = (1, spec.channels, spec.size, spec.size)
         yield torch.zeros(shape, device=first.device, dtype=first.dtype)
         return
-    if hasattr(encoder.network, "blank_inputs"):
-        yield from encoder.network.blank_inputs(first.device)
+    blank: Any = getattr(encoder.network, "blank_inputs", None)
+    if blank is not None:
+        yield from blank(first.device)
         return
     for _ in preprocess.inputs:  # ids, mask, and of what writes the ids before each
         yield torch.ones(1, 4, dtype=torch.int64, device=first.device)
