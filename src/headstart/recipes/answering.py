@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import OptionError
 
@@ -95,4 +95,5 @@ def tell_as(run: Run, writing: Writing) -> None:
                 f"temperature draws tokens, and {run.path} writes by an encoder and a decoder, "
                 "whose answers are searched for; expected num_beams. Leave --temperature out."
             )
-        model.telling = replace(model.telling, **said)
+        changed: Any = said
+        model.telling = replace(model.telling, **changed)

@@ -194,7 +194,7 @@ def _read_pairs(table: Table, prompt: str, answer: str, context: str | None) -> 
     contexts = [None] * table.num_rows
     has_context = context not in (None, prompt, answer) and prompt.lower() == "instruction"
     if has_context and context is not None:
-        contexts = table.values(context)  # type: ignore[assignment]
+        contexts = table.values(context)
     rows = zip(table.values(prompt), table.values(answer), contexts, strict=True)
     for number, (asked, told, more) in enumerate(rows):
         where = f"row {row_number(table, number):,} of {table.where}"

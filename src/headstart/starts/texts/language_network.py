@@ -50,7 +50,7 @@ class LanguageNetwork(nn.Module):
         self.model.generation_config = GenerationConfig()  # what is written is ours to say
         self._tied = _tied_name(self)
         self.register_state_dict_post_hook(_without_tied)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_pre_hook(_with_tied)
+        self.register_load_state_dict_pre_hook(_with_tied)  # type: ignore[no-untyped-call]
 
     def forward(
         self, ids: Tensor, positions: Tensor, segments: Tensor, where: Tensor, told: Tensor
@@ -104,7 +104,8 @@ class LanguageNetwork(nn.Module):
         if len(states) <= size:
             return self._some(states, told)
         parts = []
-        for some, wanted in zip(states.split(size), told.split(size), strict=True):
+        for begin in range(0, len(states), size):
+            some, wanted = states[begin : begin + size], told[begin : begin + size]
             if torch.is_grad_enabled():
                 found: Tensor = checkpoint(self._some, some, wanted, use_reentrant=False)
             else:

@@ -188,7 +188,6 @@ def recipe_for(
     check_search(options, start)
     strategy = find_strategy(options.strategy)
     batch_size = min(_first(options.batch_size, row.batch_size), num_train)
-    micro = min(_first(options.micro_batch_size, batch_size), batch_size)
     epochs, steps = options.num_epochs, options.num_steps
     if epochs is None and steps is None:
         epochs, steps = default_length(num_train, row, batch_size)
@@ -216,7 +215,7 @@ def recipe_for(
         warmup_fraction=_first(options.warmup_fraction, row.warmup_fraction),
         cooldown_fraction=options.cooldown_fraction,
         batch_size=batch_size,
-        micro_batch_size=micro,
+        micro_batch_size=min(_first(options.micro_batch_size, batch_size), batch_size),
         num_epochs=epochs,
         num_steps=steps,
         label_smoothing=_first(options.label_smoothing, _smoothing(row, schema)),
