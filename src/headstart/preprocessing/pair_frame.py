@@ -1,4 +1,4 @@
-"""The special tokens that a tokenizer puts around two texts, and how both are cut to a length.
+"""The special tokens that a tokenizer puts around texts, and how two are cut to a length.
 
 What is read here is the tokenizer's own template: ``[CLS] first [SEP] second [SEP]`` of BERT,
 ``<s> first </s></s> second </s>`` of RoBERTa. Its truncation ``longest_first`` is done here, so
@@ -7,6 +7,7 @@ that texts of any length are encoded in pieces of bounded memory.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,34 @@ class PairFrame:
     def seam(self, first: list[int]) -> int:
         """Return the place of the first token of the second text."""
         return len(self.before) + len(first) + len(self.between)
+
+
+def find_pad_id(backend: tokenizers.Tokenizer, config: Mapping[str, object], origin: str) -> int:
+    """Return the id that fills short texts up."""
+    token = config.get("pad_token")
+    if isinstance(token, dict):
+        token = token.get("content")
+    found = backend.token_to_id(token) if isinstance(token, str) else None
+    if found is None:
+        raise StartError(
+            f"The tokenizer of '{origin}' has pad_token {token!r}, which is not in its vocabulary. "
+            f"Expected a token that fills short texts up. Choose an encoder such as BERT."
+        )
+    return int(found)
+
+
+def find_frame(backend: tokenizers.Tokenizer, origin: str) -> tuple[list[int], list[int]]:
+    """Return the ids that stand before and after every text."""
+    for text in ("a", "1", "的", "."):
+        body = backend.encode(text, add_special_tokens=False).ids
+        whole = backend.encode(text, add_special_tokens=True).ids
+        for place in range(len(whole) - len(body) + 1):
+            if body and whole[place : place + len(body)] == body:
+                return whole[:place], whole[place + len(body) :]
+    raise StartError(
+        f"The tokenizer of '{origin}' puts special tokens elsewhere than before and after a text. "
+        f"Expected a template such as [CLS] text [SEP]. Choose another start."
+    )
 
 
 def find_pair_frame(backend: tokenizers.Tokenizer, origin: str) -> PairFrame:

@@ -18,7 +18,7 @@ import numpy as np
 
 from headstart.errors import StartError
 from headstart.extras import require_text_extra
-from headstart.preprocessing.pair_frame import PairFrame, find_pair_frame
+from headstart.preprocessing.pair_frame import PairFrame, find_frame, find_pad_id, find_pair_frame
 from headstart.preprocessing.text_pieces import batches_of, pieces_of
 from headstart.preprocessing.unread import Unread, continuing_letters, measure
 
@@ -57,8 +57,8 @@ class TextTokenizer:
         self._config = _read_config(files, origin)
         self._others = {n: files[n] for n in FILE_NAMES[2:] if n in files}
         self.origin = origin
-        self._pad_id = _find_pad_id(self._backend, self._config, origin)
-        self._prefix, self._suffix = _find_frame(self._backend, origin)
+        self._pad_id = find_pad_id(self._backend, self._config, origin)
+        self._prefix, self._suffix = find_frame(self._backend, origin)
         least = len(self._prefix) + len(self._suffix) + 1
         if max_length < least:
             raise StartError(
@@ -359,30 +359,3 @@ def _read_config(files: Mapping[str, bytes], origin: str) -> dict[str, object]:
             f"is never run. Choose another start."
         )
     return config
-
-
-def _find_pad_id(backend: tokenizers.Tokenizer, config: Mapping[str, object], origin: str) -> int:
-    token = config.get("pad_token")
-    if isinstance(token, dict):
-        token = token.get("content")
-    found = backend.token_to_id(token) if isinstance(token, str) else None
-    if found is None:
-        raise StartError(
-            f"The tokenizer of '{origin}' has pad_token {token!r}, which is not in its vocabulary. "
-            f"Expected a token that fills short texts up. Choose an encoder such as BERT."
-        )
-    return int(found)
-
-
-def _find_frame(backend: tokenizers.Tokenizer, origin: str) -> tuple[list[int], list[int]]:
-    """Return the ids that stand before and after every text."""
-    for text in ("a", "1", "的", "."):
-        body = backend.encode(text, add_special_tokens=False).ids
-        whole = backend.encode(text, add_special_tokens=True).ids
-        for place in range(len(whole) - len(body) + 1):
-            if body and whole[place : place + len(body)] == body:
-                return whole[:place], whole[place + len(body) :]
-    raise StartError(
-        f"The tokenizer of '{origin}' puts special tokens elsewhere than before and after a text. "
-        f"Expected a template such as [CLS] text [SEP]. Choose another start."
-    )

@@ -62,8 +62,7 @@ class Task(Certain, Comparable):
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
-        parts: Of several targets what each of them is; else none.
-        can_be_part: Whether one of several targets may ask for it.
+        parts: Of several targets what each is; ``can_be_part``: whether one of them may ask for it.
     """
 
     name: str
@@ -151,7 +150,7 @@ class Task(Certain, Comparable):
     # Learning -----------------------------------------------------------------------------------
 
     def settled(self, train_targets: Rows) -> Task:
-        """Return the task as it is once train is known: of several targets with their units."""
+        """Return the task once train is known: of several targets with their units."""
         return self
 
     def part_weights(self, targets: Rows, said: Sequence[float] | None) -> np.ndarray | None:

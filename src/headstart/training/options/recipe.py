@@ -193,7 +193,6 @@ def recipe_for(
         epochs, steps = default_length(num_train, row, batch_size)
     pretrained = start.pretrained_on is not None
     schedule = _first(options.schedule, row.schedule)
-    ema = _first(options.ema, row.ema_half_life > 0)
     bottom = _first(strategy.bottom_multiplier, row.bottom_multiplier)
     return Recipe(
         strategy=strategy.name,
@@ -227,7 +226,7 @@ def recipe_for(
         augment="none" if options.augment == "auto" else options.augment,
         imbalance="none" if options.imbalance == "auto" else options.imbalance,
         clip=options.clip,
-        ema_half_life=(row.ema_half_life or 0.07) if ema else 0.0,
+        ema_half_life=_half_life(row, options),
         # what anneals to zero gains most at its end, and must not be stopped before
         patience=_first(options.patience, _PATIENCE if schedule == "constant" else 0),
         precision="fp32" if options.precision == "auto" else options.precision,
@@ -273,6 +272,12 @@ def _rate(row: FamilyDefaults, strategy: Strategy, options: TrainingOptions) -> 
         # the table's rate belongs to its optimizer; Adam's is about a thirtieth of SGD's
         rate = rate / 30 if row.optimizer == "sgd" else rate * 30
     return rate * strategy.rate
+
+
+def _half_life(row: FamilyDefaults, options: TrainingOptions) -> float:
+    """Return the half-life of the average of weights, in shares of the run; 0 for none."""
+    is_asked = _first(options.ema, row.ema_half_life > 0)
+    return (row.ema_half_life or 0.07) if is_asked else 0.0
 
 
 def _smoothing(row: FamilyDefaults, schema: Schema) -> float:
