@@ -345,7 +345,8 @@ def summed_loss(sums: Tensor, wanted: Wanted) -> Tensor:
     """
     loss, num, _, spread = sums.sum(0)
     smoothing = wanted.label_smoothing
-    return ((1 - smoothing) * loss + smoothing * spread) / num.clamp_min(1)
+    mean: Tensor = ((1 - smoothing) * loss + smoothing * spread) / num.clamp_min(1)
+    return mean
 
 
 def _byte_losses(told: Rows, targets: Rows) -> np.ndarray:
