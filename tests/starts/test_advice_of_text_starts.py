@@ -259,7 +259,7 @@ CASES = {
         lambda p: built(p.bert(auto_map={"a": "b"})), "Choose another start", GOOD
     ),
     "another kind of model": Case(
-        lambda p: built(p.bert(model_type="t5")), "Choose another start", GOOD
+        lambda p: built(p.bert(model_type="whisper")), "Choose another start", GOOD
     ),
     "a decoder": Case(lambda p: built(p.bert(is_decoder=True)), "Choose another start", GOOD),
     "too many parameters": Case(
