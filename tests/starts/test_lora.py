@@ -38,7 +38,9 @@ pytest.importorskip("transformers")
 def text_encoder(kind: str) -> Encoder:
     """An encoder with a stand-in for a tokenizer: adapters need none."""
     start = find_start("somebody/tiny")
-    preprocess = TokenPreprocess(SimpleNamespace(max_length=16, files=dict))
+    preprocess = TokenPreprocess(
+        SimpleNamespace(max_length=16, files=dict, vocab_size=30, pad_id=0)
+    )
     options = {"config": clean_config(tiny_record(kind), kind), "pooling": "native"}
     torch.manual_seed(2)
     network = build_transformers(**options)  # type: ignore[arg-type]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.errors import ExportError
-from headstart.tasks import TASKS
 from headstart.types import Modality
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ def refuse_written(task: object) -> None:
     Raises:
         ExportError: If it does.
     """
+    from headstart.tasks import TASKS
+
     found = TASKS.get(task) if isinstance(task, str) else None
     if found is not None and found.tells_texts:
         raise ExportError(

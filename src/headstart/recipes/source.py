@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from headstart.errors import OptionError
-from headstart.evaluation.costs import EXAMPLE
 from headstart.events import seconds_since_command_began
 from headstart.recipes.options import JudgingOptions
 from headstart.types import Data, Dataset, Identified
@@ -60,6 +59,8 @@ def with_costs(options: Costing) -> Costing:
     """
     if options.costs is None or "\n" in options.costs:
         return options
+    from headstart.evaluation.costs import EXAMPLE
+
     try:
         content = Path(options.costs).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

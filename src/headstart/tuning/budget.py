@@ -108,6 +108,7 @@ SHARES: dict[str, BudgetShare] = {
         0.04, "left", "the mirror images of the test split; below it steps are worth more"
     ),
     "validation": BudgetShare(0.04, "left", "one validation; the loop has many of them"),
+    "written": BudgetShare(0.004, "left", "the texts that are written at one look at val"),
     "vocabulary": BudgetShare(
         0.1, "left", "learning words from texts; from more it learns from a sample"
     ),

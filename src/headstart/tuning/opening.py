@@ -13,6 +13,7 @@ from headstart.training.batches.order import Share
 from headstart.training.company import Placement
 from headstart.training.contract import never, stoppable
 from headstart.training.options.strategy import Phase
+from headstart.tuning.budget import SHARES
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
 from headstart.tuning.frozen import FrozenPrefix, freeze_prefix
@@ -23,7 +24,6 @@ from headstart.tuning.writing import expected_writing
 from headstart.types import Inputs, Rows
 from headstart.types.texts import Telling
 
-WRITTEN_SHARE = 0.004  # of the time that is left, for the texts of one look at val
 _LEAST_WRITTEN, _MOST_WRITTEN, _TIMED = 16, 500, 32
 
 
@@ -130,7 +130,7 @@ class Opener:
             tell_texts(model, self.val, how=how, places=few)
             now = time.monotonic()
             each = (now - began) / len(few)
-            fitting = int(WRITTEN_SHARE * max(0.0, deadline - now) / max(each, 1e-6))
+            fitting = int(SHARES["written"].share * max(0.0, deadline - now) / max(each, 1e-6))
             num = min(whole, max(_LEAST_WRITTEN, fitting))
             why = f"writing one takes {each * 1e3:.0f} ms"
             return Decided(num, why if num < len(self.val) else "", f"{num} of {len(self.val)}")
