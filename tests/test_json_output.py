@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 
 from headstart import cli
-from headstart.printing import record_of, render_json
-from headstart.types import Prediction
+from headstart.printing import record_of, render, render_json
+from headstart.types import Prediction, Predictions
 
 PAGE = (Path(__file__).parents[1] / "docs" / "json.md").read_text(encoding="utf-8")
 RUNS_ON = {"serve"}  # until it is stopped: it returns nothing
@@ -117,6 +117,22 @@ def test_no_verb_is_wider_than_80_columns(
     wide = [line for line in lines if len(line) > 80 and not line.startswith(commands)]
     assert not wide, "\n".join(wide)
     assert len(lines) > 150
+
+
+def test_what_has_no_probability_is_told_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    nan = float("nan")
+    kind = Prediction("", "yes", 0.75, (0.25, 0.75))
+    several = {"price": Prediction("", "3", nan, (), 3.0), "sold": kind}
+    for one, wanted in (
+        (Prediction("text 1", "It lasts.", nan, (), text="It lasts."), None),
+        (Prediction("row 1", "3, yes", nan, (), parts=several), "sold 0.7500"),
+    ):
+        screen = Terminal()
+        render(Predictions([one]), screen)
+        assert "nan" not in screen.getvalue()
+        assert ("probability" in screen.getvalue()) == (wanted is not None)
+        assert (wanted or "It lasts.") in screen.getvalue()
 
 
 def test_verbs_that_look_at_data(say: Said, mlp_bundle) -> None:

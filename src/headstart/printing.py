@@ -120,8 +120,9 @@ def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: T
             for p in predictions
         ]
         columns = ["sample", "prediction", "probability", "may be"]
-        num = 4 if any(row[-1] for row in rows) else 3
-        print_table(columns[:num], [row[:num] for row in rows], stream)
+        told = [place for place in range(4) if place < 2 or any(row[place] for row in rows)]
+        shown = [[row[place] for place in told] for row in rows]
+        print_table([columns[place] for place in told], shown, stream)
         return
     for one in predictions:
         stream.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")

@@ -16,6 +16,7 @@ import pytest
 import headstart as hs
 from headstart.cli import main
 from headstart.comparing.finished import read_finished
+from headstart.comparing.leaderboard import sorted_rows
 from headstart.errors import DataError, OptionError, RunFolderError
 from headstart.types import MODALITIES
 
@@ -282,6 +283,18 @@ def test_the_list_of_runs_is_sorted_and_names_what_is_left_out(trained, capsys, 
         hs.list_runs(str(trained), sort="f1_marco")
     with pytest.raises(RunFolderError, match="holds no run"):
         hs.list_runs(str(tmp_path))
+
+
+def test_runs_without_the_figure_that_is_sorted_by_stand_by_their_own():
+    def row(run, value):
+        figures, better = {"rmse": {"value": value}}, {"rmse": False}
+        same = {"data": "houses.csv", "fingerprint": "f", "metric": "rmse"}
+        return same | {"run": run, "figures": figures, "is_higher_better": better}
+
+    other = {"data": "a", "fingerprint": "a", "metric": "f1_macro", "is_higher_better": {}}
+    rows = [row("far", 9.0), row("near", 2.0)]
+    rows.append(other | {"run": "texts", "figures": {"f1_macro": {"value": 0.5}}})
+    assert [each["run"] for each in sorted_rows(rows, "f1_macro")] == ["texts", "near", "far"]
 
 
 def test_pretrained_starts_are_told_in_a_line_and_are_not_left_out(make_folder, answers, tmp_path):

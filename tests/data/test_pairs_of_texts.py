@@ -31,6 +31,13 @@ def test_line_aligned_files_are_read_in_the_direction_that_their_folder_names(tm
     assert "'de' is to be written of 'en'" in data.notes[0]
 
 
+def test_a_folder_called_by_the_direction_alone_tells_it(tmp_path, monkeypatch):
+    write_pairs(tmp_path / "en-de", SIZES)
+    monkeypatch.chdir(tmp_path)
+    data = hs.load("en-de/")
+    assert (data.input_column, data.schema.label) == ("en", "de")
+
+
 def test_one_file_of_a_pair_is_the_pair(tmp_path):
     folder = write_pairs(tmp_path / "toy-en-de", SIZES)
     data = hs.load(str(folder / "test.de"))

@@ -9,6 +9,7 @@ import pytest
 
 from headstart.evaluation.clusters import as_groups
 from headstart.evaluation.slices import MIN_ITEMS, judge_slices, parts_of
+from headstart.reporting.slices_text import render_slices
 
 
 def _parts(rng, num: int, columns: int = 12) -> dict:
@@ -68,3 +69,10 @@ def test_parts_are_values_quarters_and_what_is_missing():
     assert len({name for name, _ in parts_of(near)}) == 2
     assert all(mask.sum() >= MIN_ITEMS for _, mask in parts_of(list(range(100))))
     assert judge_slices(np.zeros(5), {}, is_share=True) == []
+
+
+def test_a_column_that_was_asked_for_and_has_too_small_parts_is_not_passed_over():
+    record = {"figure": "mae", "columns": ["region"], "num_looks": 0, "slices": []}
+    told = render_slices(record, is_asked=True)
+    assert "no part of 'region' has 20 of the test items" in told
+    assert render_slices(record, is_asked=False) == ""

@@ -21,6 +21,7 @@ from headstart.evaluation.translations import (  # noqa: E402
     token_figures,
     tokenizer_for,
 )
+from headstart.tasks import find_task  # noqa: E402
 
 SAID = "der Hund , läuft . ein Mann schnell über die Straße 3.5 U.S. don't"
 WORDS = SAID.split()
@@ -149,3 +150,11 @@ def test_two_systems_are_compared_on_the_same_draws():
     assert 0 < error < score
     with pytest.raises(OptionError, match="wrote 150 texts and 'b' 1"):
         compare_texts("w", counts["w"], "b", count_texts(["a"], ["a"]))
+
+
+def test_a_test_of_the_difference_itself_is_judged_by_its_sign():
+    """BLEU may be higher, surely, though chrF is lower on more of the sentences."""
+    pairing = find_task("seq2seq").words.pairing
+    assert pairing.judge(0.001, 3, 17, (0.5, 0.7)) == "better"
+    assert pairing.judge(0.03, 17, 3, (-18.9, 0.01)) == "worse"
+    assert pairing.judge(0.2, 17, 3, (-0.1, 0.7)) == "open"

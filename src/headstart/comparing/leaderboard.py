@@ -39,7 +39,8 @@ def board(folder: Path, *, sort: str = HEADLINE) -> Board:
 
     Args:
         folder: Where to look; it may be a run itself. Members of ensembles are part of theirs.
-        sort: ``headline``, another figure by its key, or one of ``PLAIN``.
+        sort: ``headline``, another figure by its key, or one of ``PLAIN``; runs that have no such
+            figure stand by their headline.
 
     Raises:
         RunFolderError: There is no such folder, or no run below it.
@@ -88,11 +89,15 @@ def sorted_rows(rows: Sequence[Json], sort: str) -> list[Json]:
             f"one of {quoted(known, limit=40)}."
         )
 
-    def rank(row: Json) -> tuple[str, str, bool, float]:
-        name = row["metric"] if sort == HEADLINE else sort
+    def place(row: Json, name: str) -> tuple[bool, float]:
         value = (row["figures"].get(name) or {}).get("value")
         sign = -1.0 if row["is_higher_better"].get(name, True) else 1.0
-        return row["data"], row["fingerprint"], value is None, sign * (value or 0.0)
+        return value is None, sign * (value or 0.0)
+
+    def rank(row: Json) -> tuple[str, str, tuple[bool, float], tuple[bool, float]]:
+        own = place(row, row["metric"])  # parts those that have no such figure
+        asked = own if sort == HEADLINE else place(row, sort)
+        return row["data"], row["fingerprint"], asked, own
 
     return sorted(rows, key=rank)
 

@@ -120,7 +120,7 @@ def _about(run: FinishedRun, letter: str) -> Json:
 def _judged(pairing: Any, verdict: Comparison, judged: Comparison, *, is_paired: bool) -> Json:
     """Return a verdict with its three p-values and what follows from them."""
     found = comparison_to_json(verdict)
-    is_mcnemar = is_paired and not pairing.needs_mean
+    is_mcnemar = is_paired and not (pairing.needs_mean or pairing.tests_difference)
     found["mid_p_value"] = mid_p_value(verdict.gained, verdict.lost) if is_mcnemar else None
     found["corrected_p_value"] = judged.p_value
     ends = figure_to_json(judged.difference)

@@ -106,8 +106,8 @@ def _conformal(record: Json) -> list[str]:
         num, what = record.get("num_groups"), "groups of val items"
         num, what = (record["num_items"], "val items") if num is None else (num, what)
         told += (
-            f" So many {what} ({num:,}) leave between {low} and {high} % to "
-            "chance; a model that is right more often covers more."
+            f" It was set on {num:,} {what}, so that chance alone leaves between {low} and "
+            f"{high} %; a model that is right more often covers more."
         )
     return _wrap(told)
 
@@ -220,6 +220,11 @@ def certainty_cells(prediction: Prediction) -> tuple[str | None, str | None]:
     if prediction.value is not None:
         low, high = prediction.low, prediction.high
         return None, None if low is None or high is None else f"{low:.6g} … {high:.6g}"
+    if prediction.parts is not None:
+        each = ((label, certainty_cells(one)[0]) for label, one in prediction.parts.items())
+        return ", ".join(f"{label} {sure}" for label, sure in each if sure) or None, None
+    if not prediction.probabilities:
+        return None, None
     shown, more = prediction.possible[:_MOST_POSSIBLE], len(prediction.possible) - _MOST_POSSIBLE
     text = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
     return f"{prediction.probability:.4f}", text or None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from headstart.monitoring import LEAST
 from headstart.reporting.measures import Json
 
 WIDTH = 80
@@ -73,7 +74,10 @@ def compared_with(state: Json) -> str:
     """Return what windows are compared with, in a sentence."""
     reference = state["reference"]
     if reference is None:
-        return "Export the run where its data is: its held-out samples are what is compared with."
+        return (
+            f"Its held-out samples are what is compared with, {LEAST} at least: export the run "
+            "where its data is, or train with more."
+        )
     return f"Compared with {reference['origin']}, in windows of {state['window']:,} answers."
 
 

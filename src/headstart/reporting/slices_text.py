@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from headstart.errors import quoted
+from headstart.evaluation.slices import MIN_ITEMS
 from headstart.reporting.measures import format_measure, measure_named
 from headstart.reporting.wording import format_p
 
@@ -22,8 +24,12 @@ def render_slices(record: Mapping[str, Any], *, is_asked: bool) -> str:
         is_asked: Whether somebody has named columns: then every part of them is told.
     """
     measure = measure_named(record["figure"])
-    if measure is None or not record["slices"]:
+    if measure is None or not (record["slices"] or is_asked):
         return ""
+    if not record["slices"]:
+        text = f"Slices: no part of {quoted(record['columns'])} has {MIN_ITEMS} of the test items"
+        note = f"{text} and leaves as many; fewer say nothing."
+        return "\n".join(textwrap.wrap(note, WIDTH, subsequent_indent="  "))
     sure = [each for each in record["slices"] if each["p_value"] < _SIGNIFICANT]
     number = len(record["columns"])
     looks = f"{record['num_looks']:,} parts of {number:,} column{'s' if number != 1 else ''}"

@@ -49,6 +49,7 @@ SEQ2SEQ = SequenceTask(
             brief="nearer on {gained}, farther on {lost}",
             difference="difference in BLEU",
             figure="bleu",
+            tests_difference=True,
         ),
     ),
 )

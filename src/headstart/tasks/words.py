@@ -23,6 +23,8 @@ class Pairing:
         has_unit: Whether the difference is in the units of the target.
         needs_mean: Whether ``better`` needs the items and their mean to agree: where a test on the
             items says nothing of how far off the few others are.
+        tests_difference: Whether p is of the difference itself, a figure that is better when
+            higher: then its sign says which is better, and not how many items went which way.
     """
 
     explanation: str
@@ -32,6 +34,7 @@ class Pairing:
     figure: str = "accuracy"
     has_unit: bool = False
     needs_mean: bool = False
+    tests_difference: bool = False
 
     def judge(self, p_value: float, gained: int, lost: int, difference: Ends) -> Judgement:
         """Return what a paired comparison says of the second.
@@ -49,9 +52,13 @@ class Pairing:
         """
         if p_value >= SIGNIFICANT:
             return "open"
+        low, high = difference
+        if self.tests_difference:
+            if low is None or high is None:
+                return "open"
+            return "better" if low + high > 0 else "worse"
         if not self.needs_mean:
             return "better" if gained > lost else "worse"
-        low, high = difference
         if gained > lost and high is not None and high < 0:
             return "better"
         return "worse" if gained <= lost and low is not None and low > 0 else "mixed"

@@ -94,9 +94,13 @@ def _languages(table: Table, name: str, options: ReadOptions) -> tuple[str, str]
     if options.text in found:
         other = found[1 - found.index(options.text)]
         return options.text, other
-    words = re.split(r"[^a-z]+|(?<=[a-z])2(?=[a-z])", f"{table.root} {name}".lower())
     low = [column.lower() for column in found]
-    told = [pair for pair in pairwise(words) if set(pair) == set(low)]
+    told = [
+        pair
+        for place in (str(table.root), name)
+        for pair in pairwise(re.split(r"[^a-z]+|(?<=[a-z])2(?=[a-z])", place.lower()))
+        if set(pair) == set(low)
+    ]
     if len(set(told)) != 1:
         one, two = found
         raise DataError(
