@@ -114,9 +114,9 @@ def test_answers_with_a_tag_that_is_not_there_are_made_anew(run, tmp_path, heard
 
 def test_the_page_says_how_this_model_is_used_and_it_can_be(run, tmp_path, heard, capsys):
     lines = follow_page(run.path, tmp_path, capsys)
-    assert [line.split()[1] for line in lines] == ["predict", "export"]  # none serves: not of tags
+    assert [line.split()[1] for line in lines] == ["predict", "serve", "export"]
     for line in lines:
-        heard(line)
+        heard(line)  # serve: tests/serving/test_tags_served.py
 
 
 def test_explanations_of_tags_are_refused_without_a_check_that_would_be_too(run, tmp_path, heard):

@@ -127,11 +127,15 @@ def test_a_loss_that_says_it_is_a_mean_over_samples_is_one(labels, values, task)
     """Accumulation, several processes and a frozen part that is computed alone rely on it."""
     # each of as many words: what is weighed by words is weighed by samples, too
     words = (labels[0][:, None].expand(-1, 3, -1), (torch.arange(36) % 4).view(12, 3))
+    # summed by the network: the loss, how many tokens, how many are right, what smoothing spreads
+    loss = labels[0][:, :1].abs()
+    sums = (torch.cat([loss, torch.full_like(loss, 3), loss, loss], 1), torch.zeros(12))
     logits, targets = {
         "classification": (labels[0], torch.arange(12) % 4),
         "multi-label": labels,
         "regression": values,
         **dict.fromkeys(("token-classification", "tagging", "seq2seq"), words),
+        "text-generation": sums,
     }[task]
     assert LOSSES[task].is_sample_mean
     has_weights = find_task(task).has_classes and not find_task(task).tells_words
