@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -70,7 +71,13 @@ def test_evaluate_gives_the_same_figures_and_conll_can_be_predicted(run, tmp_pat
     words, _ = tagged_sentences(5, 9)
     path = tmp_path / "new.conll"
     path.write_text("\n\n".join("\n".join(f"{w}\tO" for w in row) for row in words))
-    assert len(hs.predict(str(run.path), [str(path)])) == 5
+    answers = tmp_path / "answers.csv"
+    found = hs.predict(str(run.path), [str(path)], out=str(answers))
+    assert len(found) == 5
+    with answers.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prediction"] for row in rows] == [one.label for one in found]
+    assert [json.loads(row["spans"]) for row in rows] == [one.to_json()["spans"] for one in found]
 
 
 def test_the_folder_for_transformers_gives_the_same_logits(run, tmp_path):

@@ -150,6 +150,7 @@ def _as_trained(run: Run, encoding: str | None) -> AsTrained:
     return AsTrained(
         column=next(iter(run.preprocess.columns), None),
         second_column=run.preprocess.columns[1] if run.preprocess.is_pair else None,
+        of_turns=getattr(run.preprocess, "of_turns", False),
         image_column=source.get("image_column"),
         header=tuple(source["header"]) if source.get("header") else None,
         encoding=encoding or source.get("encoding"),

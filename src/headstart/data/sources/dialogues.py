@@ -97,6 +97,42 @@ def dialogue_options(tables: Sequence[Table], options: ReadOptions) -> ReadOptio
     return replace(options, label=ANSWER, text=PROMPT, task=TASK)
 
 
+def asked_in(table: Table) -> list[str] | None:
+    """Return what is to be answered in each row; None where the table has no such column.
+
+    Args:
+        table: Read as conversations are for training; answers may be there and are left out.
+
+    Raises:
+        DataError: A conversation is not one, by its place.
+    """
+    named = {name.strip().lower(): name for name in table.columns}
+    for column in filter(None, (named.get(name) for name in CHATS)):
+        if _are_chats(table.head(column)):
+            return [_opened(cell, table, row) for row, cell in enumerate(table.values(column))]
+    firsts = dict.fromkeys(prompt for prompt, _ in (*PAIRS, *_ASKED))
+    prompt = next((name for name in firsts if name in named), None)
+    if prompt is None:
+        return None
+    asked = [_opened(cell, table, row) for row, cell in enumerate(table.values(named[prompt]))]
+    if prompt != "instruction" or _CONTEXT not in named:
+        return asked
+    both = zip(asked, table.values(named[_CONTEXT]), strict=True)
+    return [f"{one}\n\n{more}" if one and not is_missing(more) else one for one, more in both]
+
+
+def _opened(cell: Any, table: Table, row: int) -> str:
+    """Return a cell without the answer at its end; empty where nothing is asked."""
+    if is_missing(cell):
+        return ""
+    if not isinstance(cell, (list, tuple)) and not _are_chats([cell]):
+        return str(cell)
+    turns = turns_of(cell, f"row {row_number(table, row):,} of {table.where}")
+    if turns[-1][0] == ANSWERER:
+        turns.pop()
+    return Conversation.of(turns) if turns else ""
+
+
 def turns_of(cell: Any, where: str) -> list[tuple[str, str]]:
     """Return the turns of a chat: role and content of each.
 

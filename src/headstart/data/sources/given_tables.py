@@ -42,6 +42,7 @@ class AsTrained:
     Attributes:
         column: The column of texts, or None where there was none.
         second_column: Of pairs of texts the column of the second ones, or None.
+        of_turns: Whether samples are conversations.
         image_column: The column of images, or None.
         header: Names of columns that the file itself does not have, or None.
         encoding: How bytes stand for characters, or None where that is found.
@@ -50,6 +51,7 @@ class AsTrained:
 
     column: str | None = None
     second_column: str | None = None
+    of_turns: bool = False
     image_column: str | None = None
     header: tuple[str, ...] | None = None
     encoding: str | None = None

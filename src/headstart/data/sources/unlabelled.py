@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headstart.cells import shown
 from headstart.data.options import ReadOptions
 from headstart.data.sources.conll import is_conll, read_conll
+from headstart.data.sources.dialogues import asked_in
 from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
 from headstart.data.sources.given_tables import AsTrained, is_table
 from headstart.data.sources.handed import table_pictures
@@ -27,6 +28,9 @@ from headstart.preprocessing.incoming import text_column
 from headstart.preprocessing.memory import as_arrow
 from headstart.preprocessing.pairs_given import paired_columns
 from headstart.types import Modality
+
+if TYPE_CHECKING:
+    from headstart.data.sources.columns import Table
 
 Named = tuple[Any, list[str]]  # samples, and what to call each of them
 
@@ -138,9 +142,7 @@ def _all_texts(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
         is_path = _can_be_path(word)
         if is_path and is_table(word):
             for table, rows in how.open_tables(word):
-                both = how.column is not None and how.second_column is not None
-                columns = (str(how.column), str(how.second_column))
-                texts += paired_columns(table, columns) if both else text_column(table, how.column)
+                texts += _column_of(table, how)
                 names += rows
         elif is_path and os.path.isfile(word) and is_conll(Path(word)):
             lines = read_conll(Path(word), word, ReadOptions(encoding=how.encoding))
@@ -154,6 +156,14 @@ def _all_texts(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
             texts.append(word)
             names.append(f"text {num_words}")
     yield texts, names
+
+
+def _column_of(table: Table, how: AsTrained) -> list[Any]:
+    """Return the samples of a table of texts, pairs or conversations."""
+    if how.column is not None and how.second_column is not None:
+        return list(paired_columns(table, (how.column, how.second_column)))
+    asked = asked_in(table) if how.of_turns else None
+    return list(text_column(table, how.column)) if asked is None else list(asked)
 
 
 def _all_rows(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
