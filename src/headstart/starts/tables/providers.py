@@ -90,7 +90,7 @@ def _describe(name: str) -> Start:
         family=NAMED[name],
         modality="table",
         num_parameters=0,
-        licence="none (learned from the data)" if name == "linear" else "none (random weights)",
+        licence="none (random weights)" if name == "mlp" else "none (learned from the data)",
         pretrained_on=None,
         objective=None,
         image=None,
