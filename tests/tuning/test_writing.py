@@ -166,7 +166,7 @@ def test_strategies_that_begin_with_a_head_are_refused(data, strategy, tmp_path)
 
 
 def test_an_encoder_writes_nothing_and_a_writer_tells_no_class(data, tmp_path):
-    with pytest.raises(StartError, match="writes no texts, which a seq2seq is to"):
+    with pytest.raises(StartError, match="writes no texts, and the task is seq2seq"):
         hs.finetune(data, start="scratch/bert-tiny", out=str(tmp_path / "a"), num_steps=1)
     texts = [f"{'good' if i % 2 else 'bad'} film of number {i}" for i in range(60)]
     labelled = hs.load((texts, ["yes" if i % 2 else "no" for i in range(60)]))
