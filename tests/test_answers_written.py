@@ -19,6 +19,7 @@ pytest.importorskip("transformers")
 import headstart as hs
 from headstart.errors import DataError, ExportError, Interrupted, OptionError, StartError
 from headstart.events import listen
+from headstart.exporting import gguf_file
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
 
@@ -99,6 +100,18 @@ def test_predict_writes_as_it_is_told_and_hands_on_what_is_written(run):
     assert several[0].text == told.text
 
 
+def test_files_of_conversations_are_answered_as_they_are_learned_from(run, tmp_path):
+    asked = "What comes after three, 2 times?"
+    told = hs.predict(str(run.path), [asked])[0].text
+    turns = [{"role": "user", "content": asked}]
+    answered = [*turns, {"role": "assistant", "content": "never read"}]
+    forms = [{"messages": answered}, {"messages": turns}, {"prompt": turns}, {"question": asked}]
+    for number, form in enumerate(forms):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(json.dumps(form))
+        assert [one.text for one in hs.predict(str(run.path), [str(path)])] == [told], form
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
@@ -138,6 +151,17 @@ def test_others_load_it_with_the_same_logits(run, tmp_path):
     assert (tmp_path / "gguf" / "model.gguf").stat().st_size > 1_000_000
     with pytest.raises(ExportError, match="--to transformers"):
         hs.export(str(run.path), to="onnx", out=str(tmp_path / "onnx"))
+
+
+def test_ids_that_are_cut_inside_a_character_are_no_fault_of_the_vocabulary(
+    run, tmp_path, monkeypatch
+):
+    def cut(preprocess):
+        torn = preprocess.tokenizer.encode_plain(["\U0001f9ed"])[0][:-1]  # four bytes, three ids
+        return torch.from_numpy(torn).to(torch.int64)[None]
+
+    monkeypatch.setattr(gguf_file, "sample_ids", cut)
+    hs.export(str(run.path), to="gguf", out=str(tmp_path / "gguf"))
 
 
 def test_a_run_and_an_own_pretraining_are_starts(run, data, tmp_path):
