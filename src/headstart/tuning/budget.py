@@ -1,8 +1,7 @@
 """The budget: a hard wall-clock limit, and the one table of what may take which share of it.
 
-The limit counts from the first moment of the command. Whoever spends time asks ``Budget.may_take``
-how much; the shares, with what they are shares of and why, stand in ``SHARES`` and nowhere else.
-``Budget.plan`` lays them end to end: that is what ``--dry-run`` prints, and what a run obeys.
+The limit counts from the first moment of the command. ``Budget.may_take`` says how much a thing may
+take; the shares stand in ``SHARES`` alone. ``Budget.plan`` lays them end to end for ``--dry-run``.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from headstart.events import emit
 from headstart.tuning.named_budget import least_seconds
 from headstart.tuning.slowness import scheduled_seconds
 
-_LEAST_WORKED, _MOST_LOAD = 0.5, 10.0  # seconds of work by which a load is told; the most believed
+_LEAST_WORKED, _MOST_LOAD = 0.5, 10.0  # seconds of work that tell a load; the most believed
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Whole = Literal["budget", "left", "start's part", "training", "steps"]
@@ -108,7 +107,7 @@ SHARES: dict[str, BudgetShare] = {
         0.04, "left", "the mirror images of the test split; below it steps are worth more"
     ),
     "validation": BudgetShare(0.04, "left", "one validation; the loop has many of them"),
-    "written": BudgetShare(0.004, "left", "the texts that are written at one look at val"),
+    "written": BudgetShare(0.004, "left", "texts that are written at a look at val"),
     "vocabulary": BudgetShare(
         0.1, "left", "learning words from texts; from more it learns from a sample"
     ),

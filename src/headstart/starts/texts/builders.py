@@ -22,10 +22,10 @@ from headstart.preprocessing import (
     TokenPreprocess,
     WordPreprocess,
     sides_of,
+    terms,
 )
 from headstart.preprocessing.for_pairs import pair_lengths
 from headstart.preprocessing.json_records import read_json
-from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
 from headstart.preprocessing.word_places import CutAt, cut_of
@@ -126,8 +126,8 @@ def learn_terms(texts: Sequence[str], origin: str) -> TermPreprocess:
         StartError: If no term is left.
     """
     if are_pairs(texts):
-        return PairTermPreprocess(fit_vectorizer(sides_of(texts), origin))
-    return TermPreprocess(fit_vectorizer(texts, origin))
+        return PairTermPreprocess(terms.fit_vectorizer(sides_of(texts), origin))
+    return TermPreprocess(terms.fit_vectorizer(texts, origin))
 
 
 def averaged(encoder: Encoder) -> Encoder:
