@@ -142,7 +142,10 @@ def test_a_count_is_a_whole_number(value):
     [
         ({"mixup": 0.2, "augment": "light"}, "augment, mixup are for images, and .* holds texts"),
         ({"encoder_dropout": 0.1}, "has no use for encoder_dropout"),
-        ({"max_length": 8}, "max_length is for starts of family 'bert', .* and 'scratch/tfidf' is of"),
+        (
+            {"max_length": 8},
+            "max_length is for starts of family 'bert', .* and 'scratch/tfidf' is of",
+        ),
     ],
 )
 def test_an_option_is_refused_where_it_means_nothing(options, told):
