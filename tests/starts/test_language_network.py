@@ -17,7 +17,7 @@ from headstart.starts.addresses import parse_address
 from headstart.starts.lora import add_lora, merge_lora
 from headstart.starts.provider import BuildRequest
 from headstart.starts.rebuild import rebuild_encoder
-from headstart.starts.texts.decoders import clean_decoder
+from headstart.starts.texts.decoders import DECODERS
 from headstart.starts.texts.language_network import LanguageNetwork, build_language_model
 from headstart.starts.texts.language_starts import build_language_start
 from headstart.starts.texts.writing import write
@@ -65,7 +65,7 @@ def test_samples_that_share_rows_are_read_one_by_one(kind):
     inputs = prepared(built().preprocess)
     record = {"model_type": kind, "vocab_size": 600, **SHAPES[kind]}
     torch.manual_seed(0)
-    network = build_language_model(clean_decoder(record, "a start")).eval()
+    network = build_language_model(DECODERS.clean(record, "a start")).eval()
     packed = sums(network, inputs, range(24))
     alone = torch.cat([sums(network, inputs, [n]) for n in range(24)])
     assert torch.allclose(packed, alone, atol=2e-5)
@@ -156,7 +156,7 @@ def test_a_folder_of_transformers_is_a_start_with_adapters(tmp_path):
     source = built()
     tokenizer = source.preprocess.tokenizer
     record = {"model_type": "llama", "vocab_size": tokenizer.vocab_size, **SHAPES["llama"]}
-    network = build_language_model(clean_decoder(record, "a start"))
+    network = build_language_model(DECODERS.clean(record, "a start"))
     network.model.save_pretrained(tmp_path)
     for name, content in tokenizer.files().items():
         (tmp_path / name).write_bytes(content)

@@ -11,7 +11,7 @@ import torch
 from headstart.objectives.words import word_loss, word_losses
 from headstart.preprocessing.corpus import TokenCorpus
 from headstart.preprocessing.packing import cut_documents, pack
-from headstart.starts.texts.decoders import DECODER_TYPES, build_decoder, clean_decoder
+from headstart.starts.texts.decoders import DECODER_TYPES, DECODERS, build_decoder
 from headstart.starts.texts.word_heads import build_head
 from headstart.training.batches.masking import Masking
 from headstart.training.batches.order import Share
@@ -144,7 +144,7 @@ def test_a_document_is_told_each_of_its_tokens_and_its_end_once():
 
 @pytest.mark.parametrize("kind", DECODER_TYPES)
 def test_packed_documents_have_the_mean_loss_of_each_read_alone(kind):
-    config = clean_decoder(
+    config = DECODERS.clean(
         {
             "model_type": kind, "vocab_size": NUM_IDS, "hidden_size": 32, "num_hidden_layers": 2,
             "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 48,

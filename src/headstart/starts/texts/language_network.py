@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from headstart.starts.texts.configs import MAX_NUMBER
-from headstart.starts.texts.decoders import decoder_config
+from headstart.starts.texts.decoders import DECODERS
 from headstart.starts.texts.networks import largest_list
 from headstart.starts.texts.word_heads import language_model
 from headstart.starts.texts.writing import OnToken, write
@@ -173,12 +173,12 @@ def build_language_model(config: dict[str, object]) -> nn.Module:
     """Build a decoder with its head, with random weights from the current random state.
 
     Args:
-        config: As ``clean_decoder`` gives it.
+        config: As ``DECODERS.clean`` gives it.
 
     Raises:
         StartError: If the configuration is not one that headstart builds.
     """
-    read = decoder_config(config)
+    read = DECODERS.config(config)
     return LanguageNetwork(language_model(read, "causal", "architecture"))
 
 

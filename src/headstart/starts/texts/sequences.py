@@ -8,17 +8,16 @@ nothing of it is imported or run.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import StartError, did_you_mean, quoted
-from headstart.extras import quiet_transformers, require_text_extra
-from headstart.starts.texts.configs import attention_of, transformers_config
+from headstart.errors import StartError
+from headstart.extras import quiet_transformers
+from headstart.starts.texts.configs import attention_of
+from headstart.starts.texts.writer_configs import Writers
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
@@ -34,8 +33,7 @@ _WIDTH, _BLOCKS, _HEADS, _INNER, _POSITIONS = 256, 3, 4, 1024, 1024
 _DROPOUT = 0.1
 _SHORT = 128  # tokens
 _MOST_PARAMETERS = 3_000_000_000
-_SILENT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
-_CODE = ("auto_map", "quantization_config", "trust_remote_code")
+SEQUENCES = Writers("encoder–decoder", SEQUENCE_TYPES)
 
 
 class SequenceNetwork(nn.Module):
@@ -200,42 +198,7 @@ def tiny_sequences(tokenizer: TextTokenizer, origin: str) -> dict[str, object]:
         "decoder_start_token_id": tokenizer.end_id,
         "tie_word_embeddings": True,
     }
-    return clean_sequences(record, origin)
-
-
-def clean_sequences(record: Mapping[str, object], origin: str) -> dict[str, object]:
-    """Return an encoder–decoder's configuration with all that decides its function, and no more.
-
-    Args:
-        record: Content of a ``config.json``, or what this function gave before.
-        origin: Names the start in a refusal.
-
-    Raises:
-        StartError: If it is none that headstart trains, or would run code.
-    """
-    full = json.loads(sequence_config(record, origin).to_json_string(use_diff=False))
-    kept = {key: value for key, value in full.items() if key not in _SILENT}
-    return {**kept, "model_type": record["model_type"]}
-
-
-def sequence_config(record: Mapping[str, object], origin: str = "architecture") -> PretrainedConfig:
-    """Return transformers' configuration object of an encoder–decoder.
-
-    Raises:
-        StartError: As ``clean_sequences``.
-    """
-    code = [key for key in _CODE if record.get(key)]
-    kind = str(record.get("model_type"))
-    if code or kind not in SEQUENCE_TYPES:
-        wrong = f"has {quoted(code)}" if code else f"is of model_type '{kind}'"
-        raise StartError(
-            f"'{origin}' {wrong}, which is no encoder–decoder that headstart trains."
-            f"{did_you_mean(kind, SEQUENCE_TYPES)} Expected a plain one of "
-            f"{quoted(SEQUENCE_TYPES)}. Choose another start."
-        )
-    require_text_extra(f"'{origin}'", "transformers", "tokenizers")
-    options = {k: v for k, v in record.items() if k not in _SILENT and k != "model_type"}
-    return transformers_config(kind, options, origin)
+    return SEQUENCES.clean(record, origin)
 
 
 def sequence_class(config: PretrainedConfig) -> type[PreTrainedModel]:
@@ -251,12 +214,12 @@ def build_sequences(config: dict[str, object]) -> nn.Module:
     """Build an encoder–decoder with random weights from the current random state.
 
     Args:
-        config: As ``clean_sequences`` gives it.
+        config: As ``SEQUENCES.clean`` gives it.
 
     Raises:
         StartError: If the configuration is not one that headstart builds.
     """
-    read = sequence_config(config)
+    read = SEQUENCES.config(config)
     kind: Any = sequence_class(read)
     try:
         with quiet_transformers(), torch.device("meta"):
