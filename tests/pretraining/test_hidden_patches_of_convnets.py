@@ -7,6 +7,7 @@ import math
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,7 +15,7 @@ from torch import nn
 
 import headstart as hs
 from headstart.cli import main
-from headstart.errors import Interrupted, StartError
+from headstart.errors import Interrupted, OptionError, StartError
 from headstart.events import listen
 from headstart.model.map_reconstruction import SparseAutoencoder
 from headstart.model.seen_places import SeenPlaces, UnevenMaps, seen_only
@@ -302,6 +303,20 @@ def test_a_stop_ends_in_the_same_bits(own, tmp_path):
     one, other = (load_file(str(run.path / "model.safetensors")) for run in (own, resumed))
     assert one.keys() == other.keys()
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_few_images_and_constant_ones_are_learned_from_and_one_alone_is_refused(tmp_path):
+    images = np.full((5, 16, 16), 7, np.uint8)
+    images[:3] += np.arange(3, dtype=np.uint8)[:, None, None]
+    images[3, 4:9] = 200
+    said = {**SAID, "num_steps": 2}
+    run = hs.pretrain(images, out=str(tmp_path / "few"), **said)
+    assert math.isfinite(run.metrics["pretraining"]["loss"]["value"])
+    with pytest.raises(OptionError, match=r"one image at a time, .* BatchNorm") as refused:
+        hs.pretrain(images[2:4], out=str(tmp_path / "two"), **said)
+    assert "choose scratch/vit-tiny" in str(refused.value)
+    with pytest.raises(OptionError, match=r"Raise --batch-size and --micro-batch-size"):
+        hs.pretrain(images, out=str(tmp_path / "one"), **said | {"micro_batch_size": 1})
 
 
 def test_compiling_one_is_refused_and_without_it_there_is_a_start(tmp_path, capsys):

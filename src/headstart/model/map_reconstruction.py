@@ -148,6 +148,7 @@ class SparseAutoencoder(PatchTeller):
         )
         norms = norms_of(encoder.network)
         self._norms = list(norms)
+        self.least_batch = 2 if norms else 1  # statistics of one place are none
         # of seen places: the encoder's own are of whole images
         self.seen = nn.ModuleList(_statistics_of(norm) for norm in norms.values())
         self._require_exact(spec.size, spec.channels)

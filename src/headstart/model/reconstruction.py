@@ -48,10 +48,12 @@ class PatchTeller(nn.Module):
         passes_of_a_check: What a check costs for each image, in passes over whole images.
         hidden_fraction: Share of the patches that is hidden where nobody says; None for the
             objective's own.
+        least_batch: Images of a pass that learns, at the least.
     """
 
     passes_of_a_check = 3  # train and val of the probe, and the loss
     hidden_fraction: float | None = None
+    least_batch = 1
 
     def __init__(self, encoder: Encoder, spec: ImageSpec, side: int) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ def build_pixels(images: Images, means: Givens) -> PixelLearner:
 
     Raises:
         StartError: If the start cannot leave patches out, or reads something else.
-        OptionError: If a ConvNet is to be compiled.
+        OptionError: If a ConvNet is to be compiled, or sees one image at a time.
         DataError: If too many images cannot be decoded.
     """
     options, dataset, decisions = means.options, images.dataset, means.decisions
@@ -61,6 +61,12 @@ def build_pixels(images: Images, means: Givens) -> PixelLearner:
     hiding = settle_hiding(options, module, train, decisions)
     options = replace(options, precision=choose_precision(options.precision, means.device))
     recipe = pretraining_recipe(options, len(train), augmented=crop)
+    if recipe.micro_batch_size < module.least_batch:
+        raise OptionError(
+            f"A step sees one image at a time, and '{means.start.address}' has BatchNorm layers, "
+            f"which learn from several; expected {module.least_batch} or more. Raise --batch-size "
+            f"and --micro-batch-size, give more images, or choose scratch/vit-tiny."
+        )
     num_checked = _settle_checked(module, val, means)
     return PixelLearner(module, recipe, images, (train, val), hiding, num_checked)
 

@@ -193,8 +193,8 @@ class PixelLearner(Learner):
     def _renew(self) -> None:
         """Bring what the encoder keeps of the images it saw to whole ones."""
         places = some_of(len(self.train), self.num_checked)
-        starts = range(0, len(places), _BATCH)
-        self.module.renew(self._seen(self.train, places[s : s + _BATCH]) for s in starts)
+        parts = np.array_split(places, -(-len(places) // _BATCH))  # none of one image alone
+        self.module.renew(self._seen(self.train, part) for part in parts)
 
     def _held_out_losses(self, stop_requested: Callable[[], bool]) -> np.ndarray:
         """Return the loss of each held-out image of a check, float64, shape (M,)."""
