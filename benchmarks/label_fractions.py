@@ -97,7 +97,8 @@ def labelled(data: Dataset, fraction: float, seed: int) -> Dataset:
         judged.append(members[:num_val])
         learned.append(members[num_val:num])
     train, val = (np.sort(np.concatenate(part)) for part in (learned, judged))
-    name = f"{data.fingerprint}-{fraction}-{seed}"
+    # what was prepared of another number of test images is kept under another name
+    name = f"{data.fingerprint}-{len(data.test)}-{fraction}-{seed}"
     return replace(
         data,
         train=chosen(data.train, train),

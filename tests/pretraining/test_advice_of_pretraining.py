@@ -106,12 +106,30 @@ def told_elsewhere(fingerprint: str) -> Any:
     return obey(company, "digits-8x8", PretrainingOptions(objective="mae"))
 
 
+CONVNET = "scratch/test_resnet"
+
 CASES = {
     "no plain transformer": Advised(
-        lambda folder, _: pretrained(folder, start="scratch/resnet18"),
+        lambda folder, _: pretrained(folder, start="scratch/simple-cnn"),
         r"cannot leave patches out.*Choose scratch/vit-tiny",
         lambda folder, _: pretrained(folder, start="scratch/vit-tiny"),
         StartError,
+    ),
+    "a size that patches do not lie in": Advised(
+        lambda folder, _: pretrained(folder, start=CONVNET, input_size=9),
+        r"takes 9 x 9 pixels.*Say another --input-size, a multiple of 32 if in doubt",
+        lambda folder, _: pretrained(folder, start=CONVNET, input_size=32),
+        StartError,
+    ),
+    "a ConvNet, one image at a time": Advised(
+        lambda folder, _: pretrained(folder, start=CONVNET, input_size=16, batch_size=1),
+        r"sees one image at a time.*Raise --batch-size and --micro-batch-size",
+        lambda folder, _: pretrained(folder, start=CONVNET, input_size=16, batch_size=8),
+    ),
+    "a ConvNet, compiled": Advised(
+        lambda folder, _: pretrained(folder, start=CONVNET, input_size=16, compile=True),
+        r"is a ConvNet, of which other places.*Leave --compile out",
+        lambda folder, _: pretrained(folder, start=CONVNET, input_size=16),
     ),
     "a start of texts": Advised(
         lambda folder, _: pretrained(folder, start="scratch/bert-tiny"),
