@@ -30,6 +30,8 @@ TOKENIZER_NAME, CONFIG_NAME = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE_NAME = "chat_template.jinja"
 _BESIDE = ("special_tokens_map.json", "added_tokens.json", TEMPLATE_NAME)
 FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, *_BESIDE)
+GENERAL_CLASS = "PreTrainedTokenizerFast"  # of transformers: reads tokenizer.json as it stands
+_OF_LANGUAGES = ("src_lang", "tgt_lang", "source_lang", "target_lang", "language_codes")
 NO_LIMIT = 1 << 30
 LOCATED_AT_ONCE = 1_000  # texts whose tokens are located at once
 
@@ -225,6 +227,12 @@ class TextTokenizer:
         return sorted(int(place) for place, token in added.items() if token.special)
 
     @property
+    def added_tokens(self) -> dict[str, int]:
+        """Ids of special tokens by their content, rising."""
+        added = self._backend.get_added_tokens_decoder()
+        return {token.content: int(i) for i, token in sorted(added.items()) if token.special}
+
+    @property
     def has_decoder(self) -> bool:
         """Whether ``decode`` knows how tokens are put together to words."""
         return self._backend.decoder is not None
@@ -286,6 +294,27 @@ class TextTokenizer:
             return self
         return TextTokenizer(self.files(), max_length, self.origin)
 
+    def framed(self, before: Sequence[int], behind: Sequence[int]) -> TextTokenizer:
+        """Return the same tokenizer that puts other ids around a text.
+
+        Args:
+            before: Ids of special tokens before every text.
+            behind: Those behind it.
+        """
+        from tokenizers.processors import TemplateProcessing
+
+        found = TextTokenizer(self.files(), self.max_length, self.origin)
+        sides = [[(found.token(i), i) for i in side] for side in (before, behind)]
+        found._backend.post_processor = TemplateProcessing(
+            single=[*(t for t, _ in sides[0]), "$A", *(t for t, _ in sides[1])],
+            special_tokens=list(dict.fromkeys([*sides[0], *sides[1]])),
+        )
+        # classes of one family would put their own frame around a text again when they are loaded
+        own = {k: v for k, v in self._config.items() if k not in _OF_LANGUAGES}
+        config = {**own, "tokenizer_class": GENERAL_CLASS}
+        files = {**found.files(), CONFIG_NAME: json.dumps(config).encode()}
+        return TextTokenizer(files, self.max_length, self.origin)
+
     def files(self) -> dict[str, bytes]:
         """Return the files that rebuild it, by name; ``max_length`` is not in them."""
         return {
@@ -295,13 +324,16 @@ class TextTokenizer:
         }
 
 
-def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
+def read_tokenizer(
+    folder: Path, max_length: int, origin: str, *, prefix: str = ""
+) -> TextTokenizer:
     """Read a tokenizer that ``files`` gave, from the folder it was written into.
 
     Args:
         folder: Usually a run folder.
         max_length: Tokens a text keeps at most.
         origin: Names the start in a refusal.
+        prefix: Before the names of its files.
 
     Raises:
         StartError: If a file is missing or damaged.
@@ -309,7 +341,7 @@ def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
     files = {}
     for name in FILE_NAMES:
         try:
-            files[name] = (folder / name).read_bytes()
+            files[name] = (folder / f"{prefix}{name}").read_bytes()
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -318,7 +350,7 @@ def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
                 f"'{origin}'. Check its permissions."
             ) from error
     if not {TOKENIZER_NAME, CONFIG_NAME} <= files.keys():
-        missing = next(n for n in (TOKENIZER_NAME, CONFIG_NAME) if n not in files)
+        missing = prefix + next(n for n in (TOKENIZER_NAME, CONFIG_NAME) if n not in files)
         raise StartError(
             f"'{folder}' holds no {missing}. Expected the tokenizer of '{origin}' beside its "
             f"weights. Restore the file, or train again."

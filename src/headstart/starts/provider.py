@@ -56,6 +56,7 @@ class BuildRequest:
         tells_words: Whether something is told of each word of a text.
         tells_texts: Whether a text is told of each, by writing it.
         wanted: Of texts that are told those of train, for a vocabulary of both sides.
+        languages: Those of texts and of targets, of a start that is told them by tokens.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
@@ -79,6 +80,7 @@ class BuildRequest:
     tells_words: bool = False
     tells_texts: bool = False
     wanted: Sequence[str] = ()
+    languages: str | None = None
     num_outputs: int = 1
     seed: int = 0
     framing: Framing = "crop"

@@ -177,6 +177,7 @@ def _encoder(
         size=options.input_size,
         drop_path=drop_path,
         max_length=options.max_length,
+        languages=options.languages,
         dropout=options.encoder_dropout,
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,

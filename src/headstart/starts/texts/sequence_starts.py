@@ -32,7 +32,7 @@ _BUILDER = "sequences"
 # the vocabulary's share of a step stays a fifth.
 _EACH, _LEAST_SIZE = 600, 1024
 # As ``sequences.SEQUENCE_TYPES``; there they are built, which needs torch.
-_TYPES = ("bart", "m2m_100", "marian", "mt5", "t5")
+_TYPES = ("bart", "m2m_100", "marian", "mbart", "mt5", "t5")
 
 
 class SequenceProvider(Provider):
