@@ -72,7 +72,7 @@ def settle_pair(
     if found is None:
         return options, []
     text, label = found
-    sentence = f"'{label}' is to be written of '{text}': --task {SEQ2SEQ.name}."
+    sentence = f"'{label}' is to be written of '{text}' ({SEQ2SEQ.name})."
     task = options.task if is_asked else SEQ2SEQ.name
     said = Finding("task", "note", (), sentence)
     return replace(options, text=text, label=label, task=task), [said]
