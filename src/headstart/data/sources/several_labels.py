@@ -163,7 +163,8 @@ def _read_one(
     """Return the targets of a column that are there, and where they stand."""
     places = np.flatnonzero(~array_from(values, is_missing, bool))
     if not len(places):
-        raise DataError(f"Column '{label.column}' is empty in every row. Leave it out of --label.")
+        remedy = "Leave it out of --label" if own is None else "Give rows in which it is known"
+        raise DataError(f"Column '{label.column}' is empty in every row. {remedy}.")
     asked = replace(options, label=label.column, task=label.task or "auto", schema=own)
     try:
         found = read_targets(
