@@ -51,7 +51,7 @@ def test_a_template_that_refuses_a_conversation_says_so(heard):
         "{% for m in messages %}{% if m['role'] == 'system' %}"
         "{{ raise_exception('no system turns') }}{% endif %}{{ m['content'] }}{% endfor %}"
     )
-    with pytest.raises(StartError, match=r"system, user.*no system turns.*Change the turns") as said:
+    with pytest.raises(StartError, match=r"system, user.*system turns.*Change the turns") as said:
         pieces(picky, TURNS[:2], "2", SPECIAL, "a start")
     assert pieces(picky, TURNS[1:2], "2", SPECIAL, "a start") == [("1+1?", False), ("2", True)]
     heard(said.value)
@@ -61,7 +61,7 @@ def test_a_template_that_refuses_a_conversation_says_so(heard):
 
 def test_a_template_that_changes_the_question_once_it_is_answered_is_refused(heard):
     odd = "{{ messages | length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    with pytest.raises(StartError, match="in another way.*give the tokenizer a plain") as said:
+    with pytest.raises(StartError, match="give the tokenizer a plain template") as said:
         pieces(odd, TURNS[:2], "2", SPECIAL, "a start")
     assert pieces(PLAIN, TURNS[:2], "2", SPECIAL, "a start")[-1] == ("2</s>", True)
     heard(said.value)
