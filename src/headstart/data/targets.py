@@ -129,7 +129,7 @@ def _decide(
     if MODALITIES[modality].is_learned_from and _are_texts(values):
         return SEQ2SEQ, (
             f"{what} holds texts, nearly all of them different: {SEQ2SEQ.name}, a text is written "
-            "of each (say --task classification otherwise)."
+            "of each. Where another column holds the classes, name it with --label."
         )
     numbers, strange = _numbers_in(values)
     real = next(iter(numbers[(numbers != np.floor(numbers)) | np.isinf(numbers)]), None)

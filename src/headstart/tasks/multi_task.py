@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import DataError, OptionError
+from headstart.errors import DataError, OptionError, quoted
 from headstart.evaluation import NUM_RESAMPLES, Scores, as_groups, compare_values, softmax
 from headstart.evaluation.means import plain_mean, studentised_interval, unit_sums
 from headstart.tasks.part import TargetPart
@@ -48,8 +48,10 @@ class MultiTask(Task):
 
     def read(self, column: TargetColumn) -> Targets:
         """Refuse: several columns are read one by one, each by its own task."""
+        names = [part.label for part in self.parts]
         raise OptionError(
-            f"{column.what} is one column, and {self.name} has several. Name all with --label A,B."
+            f"{column.what} is one column, and the model tells {quoted(names)}. Expected a column "
+            "for each. Give a table with these columns."
         )
 
     def check_learnable(self, name: str, targets: Rows, classes: Sequence[str]) -> None:

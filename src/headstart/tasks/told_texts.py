@@ -50,7 +50,7 @@ def told_of(rows: Rows) -> np.ndarray:
     if found.dtype != TOLD:
         raise OptionError(
             f"There are rows of {getattr(rows, 'dtype', type(rows).__name__)}, expected texts with "
-            "what was told of their tokens. Give what this task's model gives."
+            "what was told of their tokens."
         )
     return found
 

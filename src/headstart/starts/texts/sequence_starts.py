@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from headstart.errors import StartError
-from headstart.extras import require_text_extra
+from headstart.extras import require_extra
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Architecture
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
@@ -64,7 +64,7 @@ class SequenceProvider(Provider):
 
     def require(self, address: Address) -> None:
         """Refuse it without transformers."""
-        require_text_extra(f"'{address.text}'", "transformers", "tokenizers")
+        require_extra("seq", f"'{address.text}'", "transformers", "tokenizers")  # BLEU comes along
 
     def build(
         self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
