@@ -26,7 +26,7 @@ import pandas as pd
 COLUMNS, ROWS = 80, 24
 SOCKET = "headstart-terminal"
 _WARNING = re.compile(r"\b(?:\w*Warning:|warnings\.warn|Traceback)")
-_EXPONENT = re.compile(r"\d(?:\.\d+)?e[+-]\d\d\b")
+_EXPONENT = re.compile(r"(?<!p = )(?<![\d.])\d(?:\.\d+)?e\+?\d+\b")
 _BROKEN = re.compile(r"\d[.,]?\n\d|\d[.,]\n *\d|[ (][+-]\n")
 _COPIED = re.compile(r"^\s*(?:next: |page: |\S*[/\\]\S*$|headstart )")
 
@@ -50,7 +50,8 @@ COMMANDS: dict[str, str] = {
     "evaluate": "evaluate a",
     "evaluate-slices": "evaluate folds --slice land",
     "predict": "predict a prices.csv",
-    "predict-explain": "predict texts texts.csv --explain",
+    "report-explain": "report texts --explain",
+    "predict-explain": "predict texts texts.csv --explain page.html",
     "compare": "compare a b",
     "runs": "runs .",
     "report": "report a",
@@ -59,7 +60,7 @@ COMMANDS: dict[str, str] = {
     "monitor": "monitor bundle prices.csv",
     "watch": "watch a --once",
     "serve": "serve bundle --port 18765",
-    "pretrain": "pretrain images --start scratch/quick-cnn-small --num-steps 6 --out own",
+    "pretrain": "pretrain images --objective mae --num-steps 6 --out own",
     "cache": "cache",
     "refusal": "finetune prices.csv --label prise --start scratch/linear --out c",
 }
@@ -69,7 +70,7 @@ CODES = {"refusal": 3, "serve": 0}
 
 def write_data(folder: Path) -> None:
     """Write small data of each kind."""
-    draw, num = np.random.default_rng(0), 240
+    draw, num = np.random.default_rng(0), 480
     frame = pd.DataFrame({"rooms": draw.integers(1, 8, num), "area": draw.normal(90, 30, num)})
     frame["land"] = draw.choice(["Niederösterreich", "Genève", "Île-de-France"], num)
     noise = draw.normal(0, 20_000, num)

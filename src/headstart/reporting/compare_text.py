@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.reporting.measures import Json, format_figure, format_measure, format_quantity
+from headstart.reporting.measures import (
+    Json,
+    format_figure,
+    format_measure,
+    format_quantity,
+    format_value_alone,
+)
+from headstart.reporting.terminal import wrapped
 from headstart.reporting.wording import format_duration, format_items, format_p
 from headstart.tasks import Task, find_task
 
@@ -127,10 +133,10 @@ def _moved(pair: Mapping[str, Any], kind: str) -> list[str]:
 
 
 def _said(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value) or "nothing"
+    return format_value_alone(value) if isinstance(value, float) else str(value) or "nothing"
 
 
 def _wrapped(text: str, first: str, following: str | None = None) -> list[str]:
     plain = "".join(char if char.isprintable() else " " for char in text)
     indent = " " * len(first) if following is None else following
-    return textwrap.wrap(plain, WIDTH, initial_indent=first, subsequent_indent=indent)
+    return wrapped(plain, WIDTH, first=first, following=indent)

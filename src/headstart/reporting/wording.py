@@ -198,10 +198,11 @@ def warning_of(metrics: Json) -> str:
 
 
 def guessing_sentence(metrics: Json) -> str:
-    """Return that the model is no better than guessing, where test shows nothing else; or empty.
+    """Return that the model is no better than guessing, or not certainly so; empty where it is.
 
     Neither right on more items than what answers without looking, beyond chance, nor with a leading
-    figure whose interval lies above that answer's and, of classes, above one in so many.
+    figure whose interval lies above that answer's and, of classes, above one in so many. Where the
+    figure itself lies above both, nothing is certain but that test cannot tell.
     """
     (measure, figures), task = ladder_of(metrics), task_of(metrics)
     if task is None or measure is None or len(figures) < 2:
@@ -220,6 +221,9 @@ def guessing_sentence(metrics: Json) -> str:
         chance = max(chance, 1 / max(1, len((metrics.get("test") or {}).get("per_class") or {})))
     if sign * low > chance:
         return ""
+    figure = end_of(own, "value")
+    if figure is not None and sign * figure > chance:
+        return say("This model is not certainly better than guessing ({naive}).", naive=say(naive))
     return say("This model is no better than guessing ({naive}).", naive=say(naive))
 
 
@@ -348,6 +352,14 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
         return (value is None, value or 0.0)
 
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
+
+
+def empty_sentence(test: Json) -> str:
+    """Return how many answers hold no text; empty where all do, or none is a text."""
+    if not (number := test.get("num_empty")):
+        return ""
+    items = format_items(test["num_items"])
+    return say("Empty answers: {number} of {items}.", number=f"{number:,}", items=items)
 
 
 def val_calibration_sentence(metrics: Json) -> str:
