@@ -26,7 +26,7 @@ import pandas as pd
 COLUMNS, ROWS = 80, 24
 SOCKET = "headstart-terminal"
 _WARNING = re.compile(r"\b(?:\w*Warning:|warnings\.warn|Traceback)")
-_EXPONENT = re.compile(r"(?<!p = )(?<![\d.])\d(?:\.\d+)?e\+?\d+\b")
+_EXPONENT = re.compile(r"(?<!p = )(?<![\d.])\d(?:\.\d+)?e\+\d+\b")
 _BROKEN = re.compile(r"\d[.,]?\n\d|\d[.,]\n *\d|[ (][+-]\n")
 _COPIED = re.compile(r"^\s*(?:next: |page: |\S*[/\\]\S*$|headstart )")
 

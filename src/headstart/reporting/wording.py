@@ -49,10 +49,11 @@ def format_number(value: float | None, decimals: int = 3) -> str:
 
 
 def format_p(p_value: float) -> str:
-    """Return ``p = 0.012``, or ``p < 1e-6`` for what no one needs more closely."""
+    """Return ``p = 0.012``, ``p = 0.00028``, or ``p < 1e-6`` where no one needs more."""
     if p_value < 1e-6:
         return "p < 1e-6"
-    return f"p = {p_value:.3f}" if p_value >= 0.001 else f"p = {p_value:.1e}"
+    decimals = 3 if p_value >= 0.001 else 1 - math.floor(math.log10(p_value))
+    return f"p = {p_value:.{decimals}f}"
 
 
 def format_duration(seconds: float) -> str:
