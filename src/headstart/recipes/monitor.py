@@ -129,7 +129,7 @@ def _opened(path: Path) -> tuple[Bundle, DriftReference]:
     from headstart.errors import ExportError
     from headstart.monitoring import LEAST, read_reference
 
-    bundle = open_bundle(bundle_of(path), num_threads=usable_cores())
+    bundle = open_bundle(bundle_of(path, "is not watched for drift"), num_threads=usable_cores())
     reference = read_reference(bundle.path)
     if reference is None:
         raise ExportError(

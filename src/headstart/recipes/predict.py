@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
+from headstart.events import emit
 from headstart.recipes.answering import Writing, tell_as
 from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
@@ -137,6 +138,7 @@ def predict(
                 write_explained(opened.ensemble, samples, names, checked, explain)
                 checked = None  # the first that are read at once hold the first hundred
         found = Predictions(records)
+        _tell_empty(records)
         if sample is not None and out is not None:
             ids = _stated_ids(given, how, sample.header[0])
             write_submission(found, sample, out, opened.schema, ids)
@@ -196,6 +198,14 @@ def _tell_unfinished(run: Run) -> None:
         f"--out {shlex.quote(str(run.path))} --resume."
     )
     tell_findings([Finding("untested", "warning", (), sentence)])
+
+
+def _tell_empty(records: Sequence[Prediction | BadSample]) -> None:
+    """Say how many of the texts that were to be written hold nothing."""
+    texts = [one.text for one in records if isinstance(one, Prediction) and one.text is not None]
+    if num := sum(not text.strip() for text in texts):
+        were = "answer is" if num == 1 else "answers are"
+        emit("note", text=f"{num:,} of {len(texts):,} {were} empty: nothing was written.")
 
 
 def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Prediction | BadSample]:

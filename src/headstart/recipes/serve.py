@@ -173,8 +173,12 @@ def _read_keys(path: Path) -> list[str]:
     return keys
 
 
-def bundle_of(path: Path) -> Path:
+def bundle_of(path: Path, what: str = "is not served") -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
+
+    Args:
+        path: Of the bundle, or of the run.
+        what: What is said of a run that writes texts: no bundle of it can be made.
 
     Raises:
         RunFolderError: If it is neither, or a pretrained start.
@@ -191,7 +195,7 @@ def bundle_of(path: Path) -> Path:
     record = find_record(path, "model.json") or {}
     refuse_start(path, record)
     schema = record.get("schema")
-    refuse_written(schema.get("task") if isinstance(schema, dict) else None)
+    refuse_written(schema.get("task") if isinstance(schema, dict) else None, what)
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name

@@ -338,6 +338,10 @@ class MultiTask(Task):
         found = texts_of(column)
         return np.asarray(read_rows(self.parts, found.different, schema)[found.codes])
 
+    def item_words(self, value: str | float) -> str | float:
+        """Return the targets of an item in a line: ``topic: food; stars: 4.1``."""
+        return worded(json.loads(str(value)))
+
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return the mean error of each item."""
         return self.item_errors(self.decisions(outputs), targets)

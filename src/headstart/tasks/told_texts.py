@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,13 +164,14 @@ class TextTask(Task):
         tokens = {name: told[name][places] for name in _TOKENS}
         some = None if groups is None else groups[places]
         has_tokens = bool(tokens["num_tokens"].any())
-        return score_texts(
+        found = score_texts(
             count_texts(said, wanted),
             tokens if has_tokens else None,
             seed=seed,
             num_resamples=num_resamples,
             groups=some,
         )
+        return replace(found, num_empty=sum(not text.strip() for text in said))
 
     def headline_figure(
         self,

@@ -57,6 +57,18 @@ class Part:
         lengths = self.whole.row_lengths
         return None if lengths is None else lengths[self.places]
 
+    @property
+    def batch_order(self) -> np.ndarray | None:
+        """By what samples of the part share a batch."""
+        order = self.whole.batch_order
+        return None if order is None else order[self.places]
+
+    @property
+    def told(self) -> Rows | None:
+        """What a network learns to tell of the part, where the whole holds it."""
+        told = self.whole.told
+        return None if told is None else told[self.places]
+
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return one batch of the part."""
         return self.whole.arrays(self.places[places])
