@@ -55,6 +55,7 @@ class BuildRequest:
         table: The preprocessing of a table, fitted on train.
         tells_words: Whether something is told of each word of a text.
         tells_texts: Whether a text is told of each, by writing it.
+        finds_texts: Whether pairs are questions, whose answers stand in the second texts.
         wanted: Of texts that are told those of train, for a vocabulary of both sides.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
@@ -78,6 +79,7 @@ class BuildRequest:
     table: TablePreprocess | None = None
     tells_words: bool = False
     tells_texts: bool = False
+    finds_texts: bool = False
     wanted: Sequence[str] = ()
     num_outputs: int = 1
     seed: int = 0
