@@ -1,4 +1,4 @@
-"""Answers to questions held against those of people: exact match and F1 of words, as SQuAD has them.
+"""Answers to questions held against those of people: exact match and F1 of words, as in SQuAD.
 
 Both texts are brought to one form: small letters, without ASCII punctuation, without the English
 articles, blanks made one. Exact match asks whether they are the same then, F1 how many words they

@@ -34,7 +34,7 @@ _PLACES = ("token_starts", "token_ends", "first_tokens", "num_tokens", "num_wind
 class QuestionTokens(Tokens):
     """Token ids of questions, and of the contexts that are to answer them.
 
-    ``flat`` and ``offsets`` hold the questions; contexts that several questions share are kept once.
+    ``flat`` and ``offsets`` hold the questions; contexts that several share are kept once.
 
     Attributes:
         contexts: int32, C rows: ids of the contexts, whole.
@@ -44,7 +44,7 @@ class QuestionTokens(Tokens):
         texts: N pairs, as they were given.
         frame: Special tokens around both; None of nothing.
         has_types: Whether the network is told which tokens are of the context.
-        num_questions_cut: How many questions were cut.
+        are_cut: bool, shape (N,), which questions were cut.
     """
 
     contexts: Ragged = field(default_factory=lambda: Ragged.of([]))
@@ -54,7 +54,7 @@ class QuestionTokens(Tokens):
     texts: Sequence[TextPair] = ()
     frame: PairFrame | None = None
     has_types: bool = False
-    num_questions_cut: int = 0
+    are_cut: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     @cached_property
     def _rooms(self) -> np.ndarray:
@@ -129,9 +129,9 @@ class QuestionTokens(Tokens):
                 "them is looked at."
             )
             said.append(Finding("truncated", "note", (), sentence))
-        if self.num_questions_cut:
+        if num_cut := int(self.are_cut.sum()):
             sentence = (
-                f"{self.num_questions_cut:,} of {len(self):,} questions are longer than half of "
+                f"{num_cut:,} of {len(self):,} questions are longer than half of "
                 f"the {self.max_length:,} tokens that are read at once, and their ends were cut. "
                 "--max-length sets that number."
             )
@@ -307,7 +307,7 @@ class QuestionPreprocess(PairPreprocess):
             texts=[pairs[i] for i in kept.tolist()],
             frame=frame,
             has_types=self.has_types,
-            num_questions_cut=int((lengths[kept] > half).sum()),
+            are_cut=lengths[kept] > half,
         )
 
     def _located(self, contexts: Sequence[str], task: str) -> tuple[Ragged, Ragged, Ragged]:

@@ -39,6 +39,7 @@ from headstart.types import (
     Inputs,
     Measure,
     Prediction,
+    Ragged,
     Rows,
     Schema,
     Span,
@@ -151,6 +152,18 @@ class AnswerTask(Task):
         is_silent = ~(found["score"] - found["nothing"] >= lead)
         found["end"][is_silent] = found["start"][is_silent]
         return found
+
+    def confidence(self, outputs: Rows) -> np.ndarray:
+        """Return how probable what is said is, a span or that there is none, shape (N,)."""
+        found = found_of(self.decisions(outputs))
+        is_silent = found["start"] == found["end"]
+        sure: np.ndarray = np.where(is_silent, found["probability_nothing"], found["probability"])
+        return sure
+
+    def compared(self, logits: Rows) -> Rows:
+        """Return what a network gives of each token, without where these stand."""
+        rows = LookedAt.of(logits).rows
+        return Ragged(rows.flat[:, :-2], rows.offsets)
 
     def texts(self, decisions: Rows, targets: Rows) -> list[str]:
         """Return decisions as texts.

@@ -49,7 +49,7 @@ class DecidingAsked:
         coverage: How often sets and intervals hold the truth; 0 for none.
         reject: When the model is not to answer; None for never.
         costs: What answers cost, the content of a CSV; None where all mistakes cost the same.
-        answer_tokens: Of an answer that is found in a context, at the most; None for the task's own.
+        answer_tokens: Of an answer that is found, at the most; None for the task's own.
     """
 
     threshold: str | None = None

@@ -275,8 +275,8 @@ def _marks(
     found = _answers_in(cell)
     if found is None:
         raise DataError(
-            f"Column '{columns.answers}' holds {str(cell)[:60]!r} in {place}; expected answers with "
-            'their places, such as {"text": ["…"], "answer_start": [0]}. Correct it.'
+            f"Column '{columns.answers}' holds {str(cell)[:60]!r} in {place}; expected answers "
+            'with their places, such as {"text": ["…"], "answer_start": [0]}. Correct it.'
         )
     return found
 
