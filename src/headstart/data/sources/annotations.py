@@ -96,7 +96,7 @@ def settle(
             found = read_states(table, options, _is_table(table, options))
         if found is not None:
             table, said = found
-            findings += said
+            findings += [one for one in said if one not in findings]
         elif (joined := read_raters(table, options)) is not None:
             table, said = joined
             findings += said

@@ -214,9 +214,11 @@ def _columns(table: Table, options: ReadOptions) -> _Columns | None:
 
 
 def _are_answers(cells: Sequence[object]) -> bool:
-    """Return whether cells are answers with their places, some of which hold one."""
-    read = [_answers_in(cell) for cell in cells[:_LOOKED_AT] if not is_missing(cell)]
-    return any(read) and all(one is not None for one in read)
+    """Return whether cells are answers with their places, some of which say so or hold one."""
+    given = [_value(cell) for cell in cells[:_LOOKED_AT] if not is_missing(cell)]
+    read = [_answers_in(cell) for cell in given]
+    is_said = any(isinstance(cell, dict) and "text" in cell for cell in given)
+    return (is_said or any(read)) and all(one is not None for one in read)
 
 
 def _answers_in(cell: object) -> list[tuple[str, int | None]] | None:
@@ -247,7 +249,7 @@ def _value(cell: object) -> object:
     """Return a cell that writes a dict or a list as what it writes: JSON, Python or NumPy."""
     if not isinstance(cell, str) or isinstance(cell, Answers) or cell.strip()[:1] not in ("{", "["):
         return cell
-    plain = re.sub(r"array\((\[.*?\])(?:, dtype=\w+)?\)", r"\1", cell, flags=re.DOTALL)
+    plain = re.sub(r"array\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", r"\1", cell, flags=re.DOTALL)
     for read in (json.loads, ast.literal_eval):
         try:
             found: object = read(plain)
