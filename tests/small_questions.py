@@ -62,7 +62,7 @@ def written_squad(folder: Path) -> Path:
 
 def question_run(folder: Path, **options: Any) -> hs.Run:
     """Fine-tune on such questions."""
-    said = {"strategy": "full", "num_steps": 100, "batch_size": 24, "learning_rate": 2e-3}
+    said = {"strategy": "full", "num_steps": 70, "batch_size": 24, "learning_rate": 2e-3}
     return hs.finetune(
         str(written_squad(folder / "data")),
         start="scratch/bert-tiny",

@@ -68,7 +68,7 @@ class Bundle:
 
     @property
     def is_pieced(self) -> bool:
-        """Whether its networks tell of tokens, of which ``told`` of the preprocessing makes rows."""
+        """Whether its networks tell of tokens, of which the preprocessing makes rows."""
         return self.task.tells_words or self.task.finds_texts
 
     @property

@@ -1,9 +1,9 @@
 """Models that find answers as folders for transformers' question answering.
 
-``AutoModelForQuestionAnswering.from_pretrained(folder)`` gives the model's two logits of each token,
-and ``pipeline("question-answering", model=folder)`` finds answers with them. Left out: the lead that
-an answer must have over "no answer", which stands in the configuration (``headstart``), and the
-search over every allowed span: transformers looks at the best few beginnings and ends.
+``AutoModelForQuestionAnswering.from_pretrained(folder)`` gives the model's two logits of each
+token. Left out: the lead that an answer must have over "no answer", which stands in the
+configuration (``headstart``), and the search over every allowed span: transformers looks at the
+best few beginnings and ends.
 """
 
 from __future__ import annotations

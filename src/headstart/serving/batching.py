@@ -87,7 +87,7 @@ class Batcher:
         self._batch_rows = measures.batch.labels(name)
         self._depth = measures.depth.labels(name)
         self._cancelled = measures.cancelled
-        # what is told of words, or found, is known, and counted, where their tokens are put together
+        # what is told of words, or found, is known where their tokens are put together
         self._is_told = not bundle.is_pieced
         self._count = measures.answers_of(name, bundle.schema.classes if self._is_told else ())
         self._inputs = [
