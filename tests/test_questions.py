@@ -47,7 +47,9 @@ def test_answers_are_found_and_held_against_controls(run):
         "fine-tuned",
     }
     assert max(one["value"] for name, one in ladder.items() if name != "fine-tuned") < 0.6
-    assert "Farthest from the answer" in run.report()
+    page = (run.path / "report.html").read_text()
+    assert "Farthest from the answer" in page
+    assert "New York" in page
 
 
 def test_answers_stand_at_their_places_in_the_users_own_context(run):

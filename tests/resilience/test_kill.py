@@ -58,6 +58,8 @@ def test_a_run_by_the_public_function_survives_kills_bit_for_bit(tmp_path):
     assert_equal_bits(live("run", tmp_path, kills=4, in_save=2, seed=2))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_that_finds_answers_survives_kills_bit_for_bit(tmp_path):
     assert_equal_bits(live("asked", tmp_path, kills=2, in_save=1, workers="0", seed=4))
 
