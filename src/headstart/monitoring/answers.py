@@ -44,12 +44,17 @@ def answers_of(task: Task, outputs: Rows) -> KeptAnswers:
 
     Confidence is the probability of the class that is named; where a sample may have any number of
     them, the mean over all of how sure each is to be named or not. Of texts whose words are told of
-    it is the mean over the words, and named is every tag that a word has.
+    it is the mean over the words, and named is every tag that a word has; of answers that are found
+    it is the probability of what is said.
 
     Args:
         task: What is told.
         outputs: Probabilities or values, shape (N, K); of words ragged.
     """
+    if task.finds_texts:
+        sure = task.confidence(outputs)
+        assert sure is not None
+        return KeptAnswers(sure.astype(np.float32), None)
     if isinstance(outputs, Ragged):
         return _of_words(task, outputs)
     plain = np.asarray(outputs, np.float32).reshape(len(outputs), -1)

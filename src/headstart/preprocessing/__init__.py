@@ -12,6 +12,7 @@ from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_dialogues import DialoguePreprocess, DialogueTokens
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
+from headstart.preprocessing.for_questions import QuestionPreprocess, QuestionTokens
 from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -32,6 +33,8 @@ __all__ = [
     "PairTermPreprocess",
     "Pixels",
     "Preprocess",
+    "QuestionPreprocess",
+    "QuestionTokens",
     "SequencePreprocess",
     "SequenceTokens",
     "TablePreprocess",

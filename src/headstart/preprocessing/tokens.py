@@ -140,6 +140,25 @@ class TextTokenizer:
                 ends = np.array([end for _, end in encoding.offsets], np.int64)
                 yield np.array(ids, np.int32), ends
 
+    def encode_spans(
+        self, texts: Sequence[str]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the ids of each text, whole and without special tokens, and where they stand.
+
+        Args:
+            texts: Any texts.
+
+        Yields:
+            Ids, int32, shape (T,); the first character of each token, and the one after its last,
+            int64, both rising.
+        """
+        for start in range(0, len(texts), LOCATED_AT_ONCE):
+            lot = list(texts[start : start + LOCATED_AT_ONCE])
+            for encoding in self._backend.encode_batch(lot, add_special_tokens=False):
+                spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+                first, last = np.maximum.accumulate(spans).T if len(spans) else spans.T
+                yield np.array(encoding.ids, np.int32), first, last
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where each token that ``encode`` keeps of a text begins and ends in it.
 

@@ -72,10 +72,12 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
         StopRequested: Between two batches or starts, if someone asked to stop.
     """
     began = time.monotonic()
-    if find_task(job.dataset.schema.task).tells_texts:
+    task = find_task(job.dataset.schema.task)
+    if task.tells_texts or task.finds_texts:
+        what = "texts to write" if task.tells_texts else "answers to find"
         raise DataError(
-            f"{job.dataset.name} has texts to write, of which no probe of features says anything; "
-            f"expected classes or numbers. 'headstart fit' scores starts that write."
+            f"{job.dataset.name} has {what}, of which no probe of features says anything; "
+            f"expected classes or numbers. 'headstart fit' scores starts for it."
         )
     if job.dataset.schema.parts:
         raise DataError(

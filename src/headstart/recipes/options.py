@@ -162,6 +162,15 @@ class JudgingOptions:
             "when not given."
         ),
     ] = None
+    answer_tokens: Annotated[
+        int | None,
+        Option(
+            sentence="Where answers are found in a context: tokens that one has at the most; 30 "
+            "when not given.",
+            low=1,
+            high=1_000,
+        ),
+    ] = None
     folds: Annotated[
         int | None,
         Option(

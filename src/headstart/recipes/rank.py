@@ -249,9 +249,10 @@ def _refuse_words(options: RankOptions, dataset: Dataset) -> None:
     from headstart.tasks import find_task
 
     task, typed = find_task(dataset.schema.task), typed_data(options.data) or "DATA"
-    if not (task.tells_words or task.tells_texts):
+    if not (task.tells_words or task.tells_texts or task.finds_texts):
         return
     told, does = "a tag for each word", f"fit {typed} --budget 10m"
+    told = "answers to find" if task.finds_texts else told
     if task.tells_texts:
         start = candidate_starts(dataset, 0)[0].address
         told, does = "a text to be written", f"finetune {typed} --start {start}"

@@ -1,8 +1,8 @@
 """``fit`` without a contest: the best start of the screening is fine-tuned as ``finetune`` does it.
 
-For tasks whose outputs are ragged (a tag a word), texts or several targets: arms, ensembles and
-soups compare rows of numbers of one meaning. Left out, therefore: other strategies and rates than
-the start's own.
+For tasks whose outputs are ragged (a tag a word), texts, spans or several targets: arms, ensembles
+and soups compare rows of numbers of one meaning. Left out, therefore: other strategies and rates
+than the start's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def has_no_contest(task: Task) -> bool:
     """Return whether the best start of the screening is fine-tuned as it is."""
-    return task.tells_words or task.tells_texts or bool(task.parts)
+    return task.tells_words or task.tells_texts or task.finds_texts or bool(task.parts)
 
 
 def go_straight(

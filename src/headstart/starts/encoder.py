@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError, first_line
-from headstart.preprocessing import ImagePreprocess, Preprocess, WordPreprocess
+from headstart.preprocessing import (
+    ImagePreprocess,
+    Preprocess,
+    QuestionPreprocess,
+    WordPreprocess,
+)
 from headstart.starts.texts.networks import TextNetwork
 from headstart.tensors import evaluating, find_blocks
 from headstart.types import ImageSpec, Start
@@ -146,8 +151,11 @@ class Encoder(nn.Module):
             StartError: If the network has none.
         """
         network: Any = self.network
+        if isinstance(self.preprocess, QuestionPreprocess) and hasattr(network, "typed_tokens"):
+            found: Tensor = network.typed_tokens(*inputs)
+            return found
         if hasattr(network, "tokens"):
-            found: Tensor = network.tokens(*inputs)
+            found = network.tokens(*inputs)
             return found
         if not self.has_tokens:
             raise StartError(

@@ -45,6 +45,14 @@ class Comparable(ABC):
                 empty.
         """
 
+    def compared(self, logits: Rows) -> Rows:
+        """Return of logits what two computations of a network are compared by: all of it.
+
+        Args:
+            logits: Of a model.
+        """
+        return logits
+
     def item_sums(
         self, decisions: Rows, targets: Rows, schema: Schema, losses: np.ndarray
     ) -> ItemSums | None:

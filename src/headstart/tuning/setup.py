@@ -185,6 +185,7 @@ def _encoder(
         second_column=dataset.schema.sides[1] if dataset.schema.sides else None,
         tells_words=find_task(dataset.schema.task).tells_words,
         tells_texts=find_task(dataset.schema.task).tells_texts,
+        finds_texts=find_task(dataset.schema.task).finds_texts,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )

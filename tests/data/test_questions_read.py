@@ -1,0 +1,204 @@
+"""Questions with contexts, in the forms in which people have them, and what is refused of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import headstart as hs
+from headstart.errors import DataError, OptionError
+from headstart.types.questions import Answers
+
+CONTEXTS = [f"Article {i}. Ada{i} lives in Rome{i} and Bob{i} in Rome{i} too." for i in range(12)]
+
+
+def rows(answers=None):
+    """Return a row a question: two of each context, one of them without an answer."""
+    made = []
+    for i, context in enumerate(CONTEXTS):
+        told = {"text": [f"Ada{i}", f"Ada{i} lives"], "answer_start": [context.index("Ada")] * 2}
+        made.append({"question": f"Who is {i}?", "context": context, "answers": told})
+        none = {"text": [], "answer_start": []}
+        made.append({"question": f"How old is {i}?", "context": context, "answers": none})
+    return made
+
+
+def squad_of(made, **more):
+    paragraphs = {}
+    for number, row in enumerate(made):
+        told = row["answers"]
+        texts = zip(told["text"], told["answer_start"], strict=True)
+        asked = {
+            "id": str(number),
+            "question": row["question"],
+            "answers": [{"text": text, "answer_start": start} for text, start in texts],
+            "is_impossible": not told["text"],
+            **more,
+        }
+        paragraphs.setdefault(row["context"], []).append(asked)
+    each = [{"context": text, "qas": qas} for text, qas in paragraphs.items()]
+    return {"version": "v2.0", "data": [{"title": "All", "paragraphs": each}]}
+
+
+def targets_of(dataset):
+    return {
+        str(split.samples.read(i).first): split.targets[i]
+        for split in (dataset.train, dataset.val, dataset.test)
+        for i in range(len(split))
+    }
+
+
+def as_is(folder):
+    path = folder / "squad.json"
+    path.write_text(json.dumps(squad_of(rows())))
+    return path
+
+
+def lines(folder):
+    path = folder / "flat.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows()))
+    return path
+
+
+def pandas_csv(folder):
+    path = folder / "flat.csv"
+    frame = pd.DataFrame(rows())
+    arrays = [{n: np.array(v) for n, v in cell.items()} for cell in frame["answers"]]
+    frame["answers"] = [str(cell) for cell in arrays]  # "{'text': array(['Ada0', …"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def parquet(folder):
+    path = folder / "flat.parquet"
+    pd.DataFrame(rows()).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("write", [as_is, lines, pandas_csv, parquet])
+def test_every_form_gives_the_same_answers_at_their_places(write, tmp_path):
+    dataset = hs.load(str(write(tmp_path)))
+    assert dataset.schema.task == "question-answering"
+    assert dataset.schema.sides == ("question", "context")
+    told = targets_of(dataset)
+    assert len(told) == 24
+    for i, context in enumerate(CONTEXTS):
+        found = told[f"Who is {i}?"]
+        assert found.texts == (f"Ada{i}", f"Ada{i} lives")
+        assert found.context == context
+        assert context[slice(*found.span)] == f"Ada{i}"
+        assert told[f"How old is {i}?"].texts == ()
+    assert "12 of 24 questions have no answer" in " ".join(dataset.notes)
+
+
+def test_questions_of_one_context_stay_on_one_side(tmp_path):
+    dataset = hs.load(str(as_is(tmp_path)))
+    sides = [
+        {str(split.samples.read(i).second) for i in range(len(split))}
+        for split in (dataset.train, dataset.val, dataset.test)
+    ]
+    assert all(sides)
+    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+
+
+def test_splits_of_squad_are_those_of_its_files(tmp_path):
+    made = rows()
+    for name, some in (("train-v2.0", made[:18]), ("dev-v2.0", made[18:])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(squad_of(some)))
+    dataset = hs.load(str(tmp_path))
+    assert len(dataset.val) == 6
+    assert {str(dataset.val.samples.read(i).second) for i in range(6)} == set(CONTEXTS[9:])
+
+
+def test_columns_of_other_names_are_said(tmp_path):
+    table = pd.DataFrame(
+        {
+            "asked": [f"Who is {i}?" for i in range(12)],
+            "page": CONTEXTS,
+            "reply": [f"Ada{i}" for i in range(12)],
+        }
+    )
+    path = tmp_path / "faq.csv"
+    table.to_csv(path, index=False)
+    said = {"text": "asked,page", "label": "reply", "task": "question-answering"}
+    told = targets_of(hs.load(str(path), **said))
+    assert told["Who is 3?"].span == (CONTEXTS[3].index("Ada3"), CONTEXTS[3].index("Ada3") + 4)
+    table["answer_start"] = [context.index("Ada") for context in CONTEXTS]
+    renamed = table.rename(columns={"asked": "question", "page": "context", "reply": "answer"})
+    renamed.to_csv(path, index=False)
+    assert hs.load(str(path)).schema.task == "question-answering"  # known by its columns
+
+
+def test_an_answer_beside_its_place_is_found_where_it_stands_once():
+    made = rows()
+    made[0]["answers"]["answer_start"] = [3, 3]
+    dataset = hs.load(pd.DataFrame(made))
+    assert targets_of(dataset)["Who is 0?"].span == (CONTEXTS[0].index("Ada0"),) * 1 + (
+        CONTEXTS[0].index("Ada0") + 4,
+    )
+    assert "2 answers did not stand at their places" in " ".join(dataset.notes)
+
+
+def refused(change, match):
+    made = rows()
+    change(made[4])
+    with pytest.raises(DataError, match=match):
+        hs.load(pd.DataFrame(made))
+
+
+def test_what_cannot_be_learned_is_refused_by_its_row():
+    def elsewhere(row):
+        row["answers"] = {"text": ["Rome2"], "answer_start": [0]}
+
+    def nowhere(row):
+        row["answers"] = {"text": ["Paris"], "answer_start": [4]}
+
+    def bare(row):
+        row["context"] = " "
+
+    def silent(row):
+        row["question"] = None
+
+    refused(
+        elsewhere, r"The answer 'Rome2' of row 5 of .* stands there 2 times, where its place is"
+    )
+    refused(nowhere, r"The answer 'Paris' of row 5 of .* does not stand in its context")
+    refused(bare, r"Column 'context' is empty in row 5")
+    refused(silent, r"Column 'question' is empty in row 5")
+
+
+def test_squad_that_contradicts_itself_is_refused(tmp_path):
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps(squad_of(rows(), is_impossible=True)))
+    with pytest.raises(DataError, match="has answers and is said to be impossible"):
+        hs.load(str(path))
+    path.write_text(json.dumps(squad_of(rows(), is_impossible=False)))
+    with pytest.raises(DataError, match="has no answer and is not said to be impossible"):
+        hs.load(str(path))
+    path.write_text(json.dumps({"data": [{"title": "a", "paragraphs": []}]}))
+    with pytest.raises(DataError, match="has articles and no questions"):
+        hs.load(str(path))
+
+
+def test_nothing_to_learn_and_other_tasks_are_refused():
+    made = [row for row in rows() if not row["answers"]["text"]]
+    with pytest.raises(DataError, match="no question with an answer"):
+        hs.load(pd.DataFrame(made))
+    plain = pd.DataFrame({"question": ["a b"] * 12, "context": CONTEXTS, "label": [0, 1] * 6})
+    with pytest.raises((DataError, OptionError)):
+        hs.load(plain, task="question-answering")
+
+
+def test_answers_are_their_json_and_can_be_copied():
+    one = Answers(["Ada", "她"], [3, 7], "Hi Ada 她")
+    assert json.loads(one) == ["Ada", "她"]
+    again = Answers.read(str(one))
+    assert again.texts == one.texts
+    assert again.context == ""
+    made = one.__reduce__()
+    assert made[0](*made[1]).span == (3, 6)
+    with pytest.raises(ValueError, match="no list"):
+        Answers.read('{"a": 1}')
