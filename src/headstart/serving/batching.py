@@ -104,12 +104,11 @@ class Batcher:
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"model-{name}")
 
-    @contextmanager
-    def admitted(self, rows: int, size: int) -> Iterator[None]:
-        """Hold a place for a request inside the block.
+    def demand_room(self, rows: int, size: int) -> None:
+        """Refuse a request that there is no room for now.
 
         Args:
-            rows: That it asks about.
+            rows: That it asks about, at least.
             size: Bytes that it holds.
 
         Raises:
@@ -124,6 +123,19 @@ class Batcher:
                 f"The server is busy: {self._rows} rows are under way. Try again in a second.",
                 "full",
             )
+
+    @contextmanager
+    def admitted(self, rows: int, size: int) -> Iterator[None]:
+        """Hold a place for a request inside the block.
+
+        Args:
+            rows: That it asks about.
+            size: Bytes that it holds.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        self.demand_room(rows, size)
         self._rows += rows
         self._bytes += size
         self._depth.set(self._rows)
