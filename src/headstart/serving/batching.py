@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.monitoring import Watch
+from headstart.monitoring import Watch, answers_of, names_of
 from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
@@ -89,7 +89,8 @@ class Batcher:
         self._cancelled = measures.cancelled
         # what is told of words is known, and counted, where their tokens are put together
         self._is_told = not bundle.task.tells_words
-        self._count = measures.answers_of(name, bundle.schema.classes if self._is_told else ())
+        named = names_of(bundle.schema, bundle.task) if self._is_told else ()
+        self._count = measures.answers_of(name, named)
         self._inputs = [
             {one.name: one for one in member.session.inputs} for member in bundle.members
         ]
@@ -317,7 +318,8 @@ class Batcher:
             told = np.concatenate([np.arange(job.rows) < job.answers for job in jobs])
         else:
             told = np.ones(rows, bool)
-        self._count(outputs[told])
+        if self._is_told:
+            self._count(answers_of(self.bundle.task, outputs[told]))
         if watch is not None:
             seen = {name: array[told] for name, array in joined[0].items()}
             watch.add(outputs[told], seen, np.concatenate(features)[told] if features else None)
