@@ -177,7 +177,8 @@ class ServedModel:
         """
         task = self.bundle.task
         if not task.has_classes or task.tells_words:
-            what = "of words" if self.bundle.is_pieced else "numbers"
+            several = "several targets" if task.parts else "numbers"
+            what = "of words" if self.bundle.is_pieced else several
             raise bad_request(f"Model '{self.name}' tells {what}; explained are classes.")
         with self.batcher.admitted(1 + MOST_PARTS, size):
             names, parts, arrays = await self._in_thread(self._cover, read, asked)
