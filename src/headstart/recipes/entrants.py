@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from headstart.types import Dataset
 
 _MOST_LATE = 2  # starts that are looked at again, the quickest first
-_LOOK = 0.05  # of what is left, that building one and measuring it may take
+# Of what is left, that building one and measuring it may take: its library may be still unread.
+_LOOK = 0.2
 
 
 def second_look(
@@ -54,7 +55,9 @@ def second_look(
     from headstart.tuning.decisions import Decided
 
     late = [row for row in ranked if row.get("is_late")]
-    if not late or all(row["score"] is None for row in ranked):
+    if all(row["score"] is None for row in ranked):
+        late = late[1:]  # the quickest is trained in any case
+    if not late:
         return ranked
 
     def decide() -> Decided[dict[str, Any]]:
@@ -125,10 +128,10 @@ def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str
 
     task = find_task(dataset.schema.task)
     sign = 1.0 if task.figures[task.headline].is_higher_better else -1.0
-    scored = [row for row in ranked if row["score"] is not None]
+    scored = [row for row in ranked if row["score"] is not None] or list(ranked[:1])
     found = []
-    later = [row for row in ranked if row["score"] is None and row.get("fits")]
-    for row in [*scored, *later] or ranked[:1]:
+    later = [row for row in ranked if row.get("fits") and row not in scored]
+    for row in [*scored, *later]:
         start = find_start(row["start"])
         own, _ = default_strategy(start)
         score, nothing = row["score"], float("nan")

@@ -208,7 +208,9 @@ def _together(
     from headstart.tuning.setup import prepare_sample
     from headstart.tuning.together import Together
 
-    winner = found.winner
+    winner, task = found.winner, find_task(dataset.schema.task)
+    if task.tells_words or task.parts:
+        return None, [winner]  # a mean of tags, or of answers of several meanings, is not told yet
     alike = [o for o in found.others if np.array_equal(o.val.ids, winner.val.ids)]
     members = [winner, *alike]
     costs = [seconds_per_sample(one.setup, dataset, budget) for one in members]
@@ -218,7 +220,6 @@ def _together(
         calibrate(one.setup.model, one.tuned.val_logits, one.val.targets)
         said, _ = unseen_val_outputs(one.setup.model, one.tuned.val_logits, one.val, groups)
         outputs.append(array_of(said))
-    task = find_task(dataset.schema.task)
     chosen = choose_ensemble(outputs, winner.val.targets, costs, task=task, single=0, groups=groups)
     needed = PASS_MARGIN * len(test) * sum(costs[place] for place in chosen.places)
     if len(chosen.places) > 1 and budget.left < 2 * needed:
