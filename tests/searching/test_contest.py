@@ -76,7 +76,7 @@ def test_a_strategy_that_was_named_is_trained_where_few_steps_fit(
     def drop_all(arms, *_, **__):
         return BracketPlan((), tuple((arm, "37 of at least 60 steps would fit") for arm in arms))
 
-    monkeypatch.setattr("headstart.searching.contest.plan_bracket", drop_all)
+    monkeypatch.setattr("headstart.searching.bracket.plan_bracket", drop_all)
     words = {"budget": "30s", "starts": STARTS[:1], "device": "cpu", "strategy": strategy}
     run = hs.fit(few_digits(), out=str(tmp_path / "run"), **words)
     notes = {row["arm"]: row["note"] for row in run.options["arms"]}

@@ -303,6 +303,7 @@ def _row(candidate: Candidate) -> dict[str, object]:
         "pixels": candidate.size or None,
         "seconds": round(candidate.seconds, 2),
         "note": candidate.note,
+        "is_late": candidate.is_late,
     }
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def has_no_contest(task: Task) -> bool:
     """Return whether the best start of the screening is fine-tuned as it is."""
-    return task.tells_words or task.tells_texts or task.finds_texts or bool(task.parts)
+    return task.tells_texts or task.finds_texts
 
 
 def go_straight(
