@@ -99,7 +99,7 @@ def read_joined_texts(kind: str, data: bytes, bundle: Bundle, limits: ServerLimi
     """Return rows with a text each, of JSON or a CSV."""
     found, names = read_rows(kind, data, bundle, limits)
     for column in bundle.preprocess.main.columns:
-        cells = found.column(column).to_pylist() if column in _names_of(found) else []
+        cells = _cells_of(found, column)
         checked_texts([cell for cell in cells if cell is not None], limits)
     return _checked_rows(found, bundle), names
 
@@ -119,8 +119,10 @@ def read_joined_images(kind: str, data: bytes, bundle: Bundle, limits: ServerLim
     return _checked_rows(read, bundle), names
 
 
-def _names_of(rows: Any) -> list[str]:
-    return [] if isinstance(rows, list) else list(rows.column_names)
+def _cells_of(rows: Any, column: str) -> list[Any]:
+    if isinstance(rows, list):
+        return [row.get(column) for row in rows]
+    return rows.column(column).to_pylist() if column in rows.column_names else []
 
 
 def _checked_rows(rows: Any, bundle: Bundle) -> Any:
