@@ -166,7 +166,7 @@ def _lost_range(run: Run, library: str) -> str:
     from headstart.preprocessing import ImagePreprocess
     from headstart.preprocessing.levels import EIGHT_BITS
 
-    read = run.model.encoder.preprocess
+    read = run.model.encoder.preprocess.main
     if not isinstance(read, ImagePreprocess) or read.spec.value_range in (None, EIGHT_BITS):
         return ""
     assert read.spec.value_range is not None

@@ -163,7 +163,7 @@ def _of_log(path: Path, bundle: Bundle, reference: DriftReference) -> dict[str, 
 def _of_samples(given: Sequence[str], bundle: Bundle, reference: DriftReference) -> dict[str, Any]:
     """Return the state after new samples, window by window."""
     from headstart.data.sources.given_tables import AsTrained
-    from headstart.data.sources.unlabelled import READERS
+    from headstart.data.sources.unlabelled import reader_of
     from headstart.monitoring.passing import watch_samples
 
     reading = bundle.record.reading
@@ -175,7 +175,7 @@ def _of_samples(given: Sequence[str], bundle: Bundle, reference: DriftReference)
         encoding=reading.get("encoding"),
         tell=tell_findings,
     )
-    reader = READERS[bundle.schema.modality]
+    reader = reader_of(bundle.schema)
     parts = reader.read(reader.listed(given), how)
     state, num_bad = watch_samples(bundle, reference, parts)
     if num_bad:

@@ -102,7 +102,7 @@ def predict(
         '7'
     """
     from headstart.data.options import ReadOptions, option_problems
-    from headstart.data.sources.unlabelled import READERS
+    from headstart.data.sources.unlabelled import reader_of
     from headstart.engines import passes_by, require_engine
     from headstart.tuning.decisions import Decisions
     from headstart.tuning.engine_rule import engine_rule
@@ -114,7 +114,7 @@ def predict(
     check_form(like, out, words or ())
     sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
-    reader = READERS[opened.schema.modality]
+    reader = reader_of(opened.schema)
     given = reader.listed(words or ())
     if encoding is not None:
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)

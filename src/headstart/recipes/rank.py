@@ -203,6 +203,7 @@ def _record(
         Interrupted: If someone asked to stop.
     """
     from headstart.engines import passes_by
+    from headstart.preprocessing import without_rows
     from headstart.ranking.rank import rank_starts
     from headstart.ranking.scored import RankingJob
     from headstart.training.contract import StopRequested
@@ -220,6 +221,11 @@ def _record(
             f"data everywhere. Put the same files on every machine."
         )
     _refuse_others(options, dataset)
+    if dataset.schema.beside:
+        about = dataset.schema.facts.nouns
+        text = f"Starts are ranked by the {about} alone, without the columns beside them."
+        emit("note", text=text)
+        dataset = without_rows(dataset)
     starts = _candidates(options, dataset, most)
     budget = Budget(limit, spent_before(dataset))
     # each process times its own passes: what it chooses is no decision for the others

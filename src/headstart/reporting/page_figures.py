@@ -116,8 +116,10 @@ def ladder_view(metrics: Json) -> Json | None:
     lead = say("{figure} on the same {items} of the test set.", **told)
     if not measure.is_higher_better:
         lead = say("{figure} on the same {items} of the test set; lower is better.", **told)
+    about = f" {say(metrics['about'])}" if "about" in metrics else ""
     return {
-        "lead": f"{lead} {say(task.words.pairing.explained(num_groups))}",
+        "title": say(metrics.get("title", "Before and after")),
+        "lead": f"{lead}{about} {say(task.words.pairing.explained(num_groups))}",
         "head": [("", ""), (axis_labels(axis), ""), (f"{called} [95 %]", "number")],
         "figures": [
             {

@@ -171,7 +171,10 @@ def _before_after(metrics: Json) -> list[str]:
     lower = "" if measure.is_higher_better else ", lower is better"
     items = format_items(num_items, num_groups)
     of_part = f", {metrics['part']}" if "part" in metrics else ""
-    lines = [f"Before and after{of_part}: {measure.name} on the same {items}{lower}"]
+    title = metrics.get("title", "Before and after")
+    lines = [f"{title}{of_part}: {measure.name} on the same {items}{lower}"]
+    if "about" in metrics:
+        lines += _wrap(metrics["about"], "  ")
     lines += _table([[name, format_measure(measure, found)] for name, found in figures.items()])
     for comparison in metrics["before_after"].get("comparisons") or []:
         lines += _wrap(verdict(comparison, num_items, task.words.pairing, num_groups), "  ", "    ")

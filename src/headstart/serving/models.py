@@ -25,8 +25,9 @@ from headstart.errors import DataError, OptionError
 from headstart.monitoring import Watch
 from headstart.preprocessing import NamedInput
 from headstart.serving.batching import Arrays, Batcher, late
+from headstart.serving.bodies import Named
 from headstart.serving.covering import MOST_PARTS, falls
-from headstart.serving.forms import Form, Named, form_of
+from headstart.serving.forms import Form, form_of
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request

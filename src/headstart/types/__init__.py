@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
     PAIRS,
+    ROWS,
     BadSample,
     Data,
     Dataset,
@@ -79,6 +80,7 @@ __all__ = [
     "MODALITIES",
     "PAIRS",
     "PLAINLY",
+    "ROWS",
     "SOLVED",
     "USER",
     "WRITING",

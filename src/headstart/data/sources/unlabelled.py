@@ -27,7 +27,7 @@ from headstart.preprocessing.image_files import READ_SUFFIXES
 from headstart.preprocessing.incoming import text_column
 from headstart.preprocessing.memory import as_arrow
 from headstart.preprocessing.pairs_given import paired_columns
-from headstart.types import Modality
+from headstart.types import Modality, Schema
 
 if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
@@ -166,18 +166,38 @@ def _column_of(table: Table, how: AsTrained) -> list[Any]:
     return list(text_column(table, how.column)) if asked is None else list(asked)
 
 
+def _all_pictured(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
+    """Yield the rows of each table with their images, and what to call each of them."""
+    for word in given:
+        for table, names in how.open_tables(_table_named(word)):
+            column = how.image_column or how.column or ""
+            pictures, _ = table_pictures(table, column)
+            cells = {name: table.values(name) for name in table.columns if name != column}
+            rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+            yield [{**row, column: one} for row, one in zip(rows, pictures, strict=True)], names
+
+
+def _table_named(word: str) -> str:
+    """Return a word that names a table.
+
+    Raises:
+        DataError: It does not.
+    """
+    if not is_table(word):
+        raise DataError(
+            f"'{word}' is no table; expected a file with the columns of the training data, "
+            f"whose name ends in {', '.join(TABLE_SUFFIXES)}, or a folder of the parts of "
+            "one. Give such a file."
+        )
+    return word
+
+
 def _all_rows(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
     """Yield the rows of each table, and what to call each of them."""
     import pyarrow as pa
 
     for word in given:
-        if not is_table(word):
-            raise DataError(
-                f"'{word}' is no table; expected a file with the columns of the training data, "
-                f"whose name ends in {', '.join(TABLE_SUFFIXES)}, or a folder of the parts of "
-                "one. Give such a file."
-            )
-        found = how.open_tables(word)
+        found = how.open_tables(_table_named(word))
         columns = found[0][0].columns
         cells = {c: [v for table, _ in found for v in table.values(c)] for c in columns}
         names = [name for _, rows in found for name in rows]
@@ -225,3 +245,13 @@ READERS: dict[Modality, Reader] = {
     "text": Reader(_words_or_files, _all_texts),
     "table": Reader(_files, _all_rows),
 }
+# of samples that are learned from together with columns of their row
+BESIDE: dict[Modality, Reader] = {
+    "image": Reader(_files, _all_pictured, leaves_out=True),
+    "text": Reader(_files, _all_rows),
+}
+
+
+def reader_of(schema: Schema) -> Reader:
+    """Return how what is given becomes samples of a schema."""
+    return (BESIDE if schema.beside else READERS)[schema.modality]

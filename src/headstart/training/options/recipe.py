@@ -224,7 +224,7 @@ def recipe_for(
         loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
         dropout=options.dropout,
         drop_path=_first(options.drop_path, row.drop_path),
-        mixup=_first(options.mixup, _mixup(row, num_train)),
+        mixup=_first(options.mixup, 0.0 if schema.beside else _mixup(row, num_train)),
         cutmix=options.cutmix,
         augment="none" if options.augment == "auto" else options.augment,
         imbalance="none" if options.imbalance == "auto" else options.imbalance,
