@@ -22,7 +22,7 @@ from headstart.preprocessing.vocabulary import load_tokenizer
 from headstart.tasks import find_task
 from headstart.tasks.found_spans import best_spans
 from headstart.types import Ragged, TextPair
-from headstart.types.questions import NOWHERE, Answers
+from headstart.types.questions import NOWHERE, GoldAnswers
 
 FILLER = " ".join(f"w{i % 30}" for i in range(90))
 LONG = f"{FILLER} Ada lives in New York and sells green tea . {FILLER}"
@@ -161,9 +161,9 @@ def test_an_answer_in_one_window_in_several_and_in_none(tmp_path):
 
     def answer(first, last):
         text = " ".join(f"w{i}" for i in range(first, last + 1))
-        return Answers([text], [context.index(f"w{first}")], context)
+        return GoldAnswers([text], [context.index(f"w{first}")], context)
 
-    wanted = [answer(1, 2), answer(0, 39), Answers([], [], context)]
+    wanted = [answer(1, 2), answer(0, 39), GoldAnswers([], [], context)]
     inputs = inputs_of(preprocess, pairs, wanted)
     num = int(inputs.windows.lengths[0])
     assert num > 2
@@ -222,9 +222,9 @@ def test_parts_of_a_step_add_up_and_the_loss_of_items_is_the_same(tmp_path):
     context = " ".join(f"w{i}" for i in range(40))
     pairs = [TextPair("who", context), TextPair("who lives", "w1 w2 w3"), TextPair("who", "w9 w8")]
     wanted = [
-        Answers(["w30 w31"], [context.index("w30")], context),
-        Answers(["w2"], [3], "w1 w2 w3"),
-        Answers([], [], "w9 w8"),
+        GoldAnswers(["w30 w31"], [context.index("w30")], context),
+        GoldAnswers(["w2"], [3], "w1 w2 w3"),
+        GoldAnswers([], [], "w9 w8"),
     ]
     inputs = inputs_of(preprocess, pairs, wanted)
     loss = find_loss("question-answering").of_batch
@@ -256,7 +256,7 @@ def test_the_lead_of_an_answer_is_tuned_where_some_have_none():
         ]
     )
     targets = np.empty(3, object)
-    targets[:] = [Answers(["Ada"], [0], context)] * 2 + [Answers([], [], context)]
+    targets[:] = [GoldAnswers(["Ada"], [0], context)] * 2 + [GoldAnswers([], [], context)]
     found = task.outputs(rows, None)
     tuned = task.deciding_by(task.tuned(found, targets))
     assert tuned.deciding.least_lead == pytest.approx(1.5)

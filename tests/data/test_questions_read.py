@@ -10,7 +10,7 @@ import pytest
 
 import headstart as hs
 from headstart.errors import DataError, OptionError
-from headstart.types.questions import Answers
+from headstart.types.questions import GoldAnswers
 
 CONTEXTS = [f"Article {i}. Ada{i} lives in Rome{i} and Bob{i} in Rome{i} too." for i in range(12)]
 
@@ -101,7 +101,7 @@ def test_questions_of_one_context_stay_on_one_side(tmp_path):
         for split in (dataset.train, dataset.val, dataset.test)
     ]
     assert all(sides)
-    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    assert len(set.union(*sides)) == sum(map(len, sides))
 
 
 def test_splits_of_squad_are_those_of_its_files(tmp_path):
@@ -193,12 +193,12 @@ def test_nothing_to_learn_and_other_tasks_are_refused():
 
 
 def test_answers_are_their_json_and_can_be_copied():
-    one = Answers(["Ada", "她"], [3, 7], "Hi Ada 她")
+    one = GoldAnswers(["Ada", "她"], [3, 7], "Hi Ada 她")
     assert json.loads(one) == ["Ada", "她"]
-    again = Answers.read(str(one))
+    again = GoldAnswers.read(str(one))
     assert again.texts == one.texts
     assert again.context == ""
     made = one.__reduce__()
     assert made[0](*made[1]).span == (3, 6)
     with pytest.raises(ValueError, match="no list"):
-        Answers.read('{"a": 1}')
+        GoldAnswers.read('{"a": 1}')

@@ -1,4 +1,4 @@
-"""Answers against those of people: SQuAD's own rules, written down again, and what they leave open."""
+"""Answers against those of people: SQuAD's rules, written down again, and what they leave open."""
 
 from __future__ import annotations
 

@@ -163,8 +163,9 @@ def train_tight(folder, seed, num_workers):
 
 def train_asked(folder, seed, num_workers):
     """One life of a fine-tuning that finds answers, with micro-batches and a probe first."""
-    import headstart
     from small_questions import written_squad
+
+    import headstart
 
     audited_once.leave_out()
     run, data = folder / "run", folder / "data"

@@ -75,7 +75,8 @@ def export_transformers(
         some = [text for text in texts or SAMPLE_TEXTS if text.strip()]
         return export_sequences(model, folder, texts=some)
     if model.task.finds_texts:
-        return export_reader(model, folder, pairs=_compared(model, texts))
+        pairs = [pair for pair in _compared(model, texts) if isinstance(pair, TextPair)]
+        return export_reader(model, folder, pairs=pairs)
     if model.task.tells_words:
         return export_tagger(model, folder, texts=[text for text in texts or SAMPLE_TEXTS if text])
     target = Path(folder)

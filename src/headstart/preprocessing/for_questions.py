@@ -23,7 +23,7 @@ from headstart.preprocessing.for_texts import EMPTY_TOKENS, TEXTS_AT_ONCE, Usabl
 from headstart.preprocessing.inputs import Tokens
 from headstart.preprocessing.pair_frame import PairFrame
 from headstart.types import Finding, Inputs, Rows, TextPair
-from headstart.types.questions import NOWHERE, Answers, tokens_of_span
+from headstart.types.questions import NOWHERE, GoldAnswers, tokens_of_span
 from headstart.types.ragged import Ragged
 
 NO_CONTEXT = "the tokenizer leaves nothing of its context"
@@ -79,7 +79,7 @@ class QuestionTokens(Tokens):
         return found
 
     @cached_property
-    def lengths(self) -> np.ndarray:  # type: ignore[override]
+    def lengths(self) -> np.ndarray:
         """Tokens of all windows of each question, int64, shape (N,)."""
         num_special = 0 if self.frame is None else self.frame.num_special
         each = np.diff(self.offsets) + num_special + self._sizes
@@ -104,7 +104,7 @@ class QuestionTokens(Tokens):
         assert self.frame is not None
         rows = []
         for place, wanted in enumerate(np.asarray(self.targets).tolist()):
-            assert isinstance(wanted, Answers)
+            assert isinstance(wanted, GoldAnswers)
             begin = self._begin(place)
             size = int(self._sizes[place])
             starts, ends = (each[int(self.which[place])] for each in (self.starts, self.ends))

@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart.errors import OptionError
 from headstart.types import Rows
-from headstart.types.questions import FOUND, LOOKED_AT, NOWHERE, Answers, spoken, tokens_of_span
+from headstart.types.questions import FOUND, LOOKED_AT, NOWHERE, GoldAnswers, spoken, tokens_of_span
 from headstart.types.ragged import Ragged
 
 MOST_TOKENS = 30  # of an answer, where nobody says another number; as transformers and BERT have it
@@ -86,7 +86,7 @@ class LookedAt:
         A window that does not hold the whole answer is to tell that there is none.
 
         Args:
-            targets: Object array of N ``Answers``.
+            targets: Object array of N ``GoldAnswers``.
         """
         wanted = [one.span or (NOWHERE, NOWHERE) for one in targets.tolist()]
         spans = np.array(wanted, np.int64).reshape(-1, 2)[self.row_of_window]
@@ -164,7 +164,7 @@ def span_losses(rows: Rows, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
     Args:
         rows: As of ``LookedAt``, N of them.
-        targets: Object array of N ``Answers``.
+        targets: Object array of N ``GoldAnswers``.
     """
     looked = LookedAt.of(rows)
     gold, numbers = looked.gold(targets), looked.rows.whole[:, :2].astype(np.float64)
@@ -177,13 +177,13 @@ def texts_of_spans(found: np.ndarray, targets: np.ndarray) -> list[str]:
 
     Args:
         found: dtype ``FOUND``, shape (N,).
-        targets: Object array of N ``Answers`` with their contexts.
+        targets: Object array of N ``GoldAnswers`` with their contexts.
     """
     said = []
     for start, end, one in zip(
         found["start"].tolist(), found["end"].tolist(), targets.tolist(), strict=True
     ):
-        context = one.context if isinstance(one, Answers) else ""
+        context = one.context if isinstance(one, GoldAnswers) else ""
         first, last = spoken(context, start, end)
         said.append(context[first:last])
     return said

@@ -1,6 +1,6 @@
 """Questions whose answers stand in a context, as in SQuAD: where, and whether they stand there.
 
-Targets are an object array of ``Answers``. Logits are two numbers for each token of each window of
+Targets are an object array of ``GoldAnswers``. Logits are two numbers for each token of each window of
 a context, with its places, ragged (``types.questions``); outputs are the best span of each question
 beside what says that there is none, rows of ``FOUND``. Decisions are spans, or, of whoever has
 found them in another way, texts: the empty one says that nothing answers.
@@ -44,7 +44,7 @@ from headstart.types import (
     Schema,
     Span,
 )
-from headstart.types.questions import FOUND, Answers, answers_array, spoken
+from headstart.types.questions import FOUND, GoldAnswers, answers_array, spoken
 
 ALWAYS = -1e9  # a lead that every span has
 NO_ANSWER, ANSWER = "no answer", "answer"
@@ -67,21 +67,21 @@ def found_of(rows: Rows) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AnswerTask(Task):
-    """An answer of a context: targets an object array of ``Answers``, outputs rows of ``FOUND``."""
+    """An answer of a context: targets an object array of ``GoldAnswers``, outputs rows of ``FOUND``."""
 
     finds_texts: bool = True
 
     def read(self, column: TargetColumn) -> Targets:
         """Return the answers, as a reader of questions has found and checked them."""
         for place, value in enumerate(column.values):
-            if not isinstance(value, Answers):
+            if not isinstance(value, GoldAnswers):
                 raise DataError(
                     f"{column.what} holds {str(value)[:40]!r} in {column.place(place)}; "
                     f"{self.name} expects answers that stand in a context, such as "
                     '{"text": ["…"], "answer_start": [0]}. Give SQuAD\'s JSON, or name the columns '
                     "of question and context with --text question,context."
                 )
-        answers = [value for value in column.values if isinstance(value, Answers)]
+        answers = [value for value in column.values if isinstance(value, GoldAnswers)]
         return Targets(self.name, answers_array(answers), ())
 
     def check_learnable(self, name: str, targets: Rows, classes: Sequence[str]) -> None:
@@ -289,7 +289,7 @@ class AnswerTask(Task):
         return {
             "target": [str(one) for one in array_of(targets).tolist()],
             "prediction": [
-                str(Answers([text] if text else []))
+                str(GoldAnswers([text] if text else []))
                 for text in self.texts(self.decisions(outputs), targets)
             ],
         }
@@ -298,7 +298,7 @@ class AnswerTask(Task):
         """Return answers without their contexts; of predictions the first is what was said."""
         found = texts_of(column)
         try:
-            different = [Answers.read(text) for text in found.different]
+            different = [GoldAnswers.read(text) for text in found.different]
         except ValueError as error:
             raise OptionError(
                 f"predictions.parquet holds {error}. Run the training again with --overwrite."
@@ -325,7 +325,7 @@ class AnswerTask(Task):
 
 def _one(said: str | None) -> str:
     """Return what was said of one question: a text, or the first of answers as they are kept."""
-    if isinstance(said, Answers):
+    if isinstance(said, GoldAnswers):
         return said.texts[0] if said.texts else ""
     return said or ""
 

@@ -133,6 +133,6 @@ def _fitted(
         return whole
 
     with few_threads(tokens, 2), torch.enable_grad():
-        solver.step(loss)  # type: ignore[arg-type]
+        solver.step(loss)  # type: ignore[no-untyped-call]
     found: np.ndarray = weights.detach().numpy()
     return found

@@ -33,7 +33,7 @@ FOUND = np.dtype(
 )
 
 
-class Answers(str):
+class GoldAnswers(str):
     """The answers to one question; anything else takes them for the JSON list of their texts.
 
     Attributes:
@@ -42,7 +42,7 @@ class Answers(str):
         context: The text that they stand in; empty where nobody has it at hand.
 
     Example:
-        >>> told = Answers(["Ada"], [0], "Ada lives here.")
+        >>> told = GoldAnswers(["Ada"], [0], "Ada lives here.")
         >>> told, told.span
         ('["Ada"]', (0, 3))
     """
@@ -53,7 +53,7 @@ class Answers(str):
 
     def __new__(
         cls, texts: Iterable[str], starts: Iterable[int] = (), context: str = ""
-    ) -> Answers:
+    ) -> GoldAnswers:
         """Make them of texts and places."""
         listed = tuple(texts)
         made = super().__new__(cls, json.dumps(listed, ensure_ascii=False))
@@ -61,7 +61,7 @@ class Answers(str):
         return made
 
     @classmethod
-    def read(cls, text: str) -> Answers:
+    def read(cls, text: str) -> GoldAnswers:
         """Return answers of the JSON list that they are written as.
 
         Raises:
@@ -79,12 +79,12 @@ class Answers(str):
             return None
         return self.starts[0], self.starts[0] + len(self.texts[0])
 
-    def __reduce__(self) -> tuple[type[Answers], tuple[tuple[str, ...], tuple[int, ...], str]]:
+    def __reduce__(self) -> tuple[type[GoldAnswers], tuple[tuple[str, ...], tuple[int, ...], str]]:
         """Return what makes them again, so that they can be copied."""
-        return Answers, (self.texts, self.starts, self.context)
+        return GoldAnswers, (self.texts, self.starts, self.context)
 
 
-def answers_array(answers: Sequence[Answers]) -> np.ndarray:
+def answers_array(answers: Sequence[GoldAnswers]) -> np.ndarray:
     """Return answers as an array of objects, shape (N,)."""
     found = np.empty(len(answers), object)
     found[:] = list(answers)

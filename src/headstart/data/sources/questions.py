@@ -3,7 +3,7 @@
 Read are SQuAD's JSON (1.1 and 2.0: articles, paragraphs, questions), tables with a column of
 answers as Hugging Face writes them (``{"text": […], "answer_start": […]}``), lists of answers with
 their places, and columns of an answer and of its first character. What comes out are columns
-``question`` and ``context``, or as they were called, ``Answers`` in ``answers``, and in
+``question`` and ``context``, or as they were called, ``GoldAnswers`` in ``answers``, and in
 ``article`` what belongs together: the title where there are enough of them, else the context.
 
 An answer whose place does not hold it is put where it stands, if that is one place alone, and
@@ -27,9 +27,9 @@ from headstart.data.options import ReadOptions
 from headstart.data.paired_texts import said_columns
 from headstart.data.sources.listed import EditedTable, ListTable, from_rows, row_number
 from headstart.errors import DataError
-from headstart.tasks import QUESTION_ANSWERING
+from headstart.tasks import QUESTION_ANSWERING, find_task
 from headstart.types import Finding
-from headstart.types.questions import Answers
+from headstart.types.questions import GoldAnswers
 
 if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
@@ -97,7 +97,7 @@ class _Columns:
 
 
 @dataclass
-class _Counts:
+class _Tally:
     """What was found while answers were read."""
 
     repaired: list[str] = field(default_factory=list)
@@ -111,12 +111,12 @@ def read_questions(table: Table, options: ReadOptions) -> Read:
         DataError: An answer does not stand in its context, or something is empty, by its place.
     """
     known = options.known_task
-    if options.separator or (known is not None and known != TASK):
+    if options.separator or (known is not None and not find_task(known).finds_texts):
         return None
     columns = _columns(table, options)
     if columns is None:
         return None
-    counts = _Counts()
+    counts = _Tally()
     told = []
     cells = [table.values(columns.question), table.values(columns.context)]
     given = table.values(columns.answers)
@@ -164,10 +164,11 @@ def question_options(tables: Sequence[Table], options: ReadOptions) -> ReadOptio
     columns = trained.columns if trained is not None and trained.is_pair else ()
     columns = tuple(columns) or said_columns(options.text, first.columns)
     if len(columns) != 2:
-        columns = (_among(_QUESTIONS, first.columns), _among(_CONTEXTS, first.columns))
+        named = (_among(_QUESTIONS, first.columns), _among(_CONTEXTS, first.columns))
+        columns = tuple(map(str, named))
     titles = {one for table in tables for one in table.values(ARTICLE)}
     group = options.group or (ARTICLE if len(titles) > 1 else None)
-    text = ",".join(map(str, columns))
+    text = ",".join(columns)
     return replace(options, label=ANSWERS, text=text, task=TASK, group=group)
 
 
@@ -175,7 +176,7 @@ def _is_read(table: Table) -> bool:
     return (
         ARTICLE in table.columns
         and ANSWERS in table.columns
-        and any(isinstance(value, Answers) for value in table.head(ANSWERS))
+        and any(isinstance(value, GoldAnswers) for value in table.head(ANSWERS))
     )
 
 
@@ -189,8 +190,8 @@ def _columns(table: Table, options: ReadOptions) -> _Columns | None:
     said = said_columns(options.text, table.columns)
     trained = options.preprocess
     if len(said) != 2 and trained is not None and trained.is_pair:
-        said = trained.columns
-    is_asked = options.known_task == TASK
+        said = tuple(trained.columns)
+    is_asked = options.known_task is not None  # of no other task: see ``read_questions``
     names = (
         said
         if len(said) == 2
@@ -224,7 +225,7 @@ def _are_answers(cells: Sequence[object]) -> bool:
 def _answers_in(cell: object) -> list[tuple[str, int | None]] | None:
     """Return the answers that a cell holds, each with its place; None where it is no such cell."""
     value = _value(cell)
-    if isinstance(value, Answers):
+    if isinstance(value, GoldAnswers):
         return list(zip(value.texts, value.starts, strict=True))
     if isinstance(value, dict):
         texts, starts = value.get("text"), value.get("answer_start", value.get("start"))
@@ -247,7 +248,11 @@ def _answers_in(cell: object) -> list[tuple[str, int | None]] | None:
 
 def _value(cell: object) -> object:
     """Return a cell that writes a dict or a list as what it writes: JSON, Python or NumPy."""
-    if not isinstance(cell, str) or isinstance(cell, Answers) or cell.strip()[:1] not in ("{", "["):
+    if (
+        not isinstance(cell, str)
+        or isinstance(cell, GoldAnswers)
+        or cell.strip()[:1] not in ("{", "[")
+    ):
         return cell
     plain = re.sub(r"array\((\[.*?\])(?:,\s*dtype=[^)]*)?\)", r"\1", cell, flags=re.DOTALL)
     for read in (json.loads, ast.literal_eval):
@@ -284,8 +289,8 @@ def _marks(
 
 
 def _placed(
-    marks: Sequence[tuple[str, int | None]], context: str, place: str, counts: _Counts
-) -> Answers:
+    marks: Sequence[tuple[str, int | None]], context: str, place: str, counts: _Tally
+) -> GoldAnswers:
     """Return answers where they stand in their context.
 
     Raises:
@@ -313,7 +318,7 @@ def _placed(
         texts.append(bare)
         starts.append(first)
     counts.silent += not texts
-    return Answers(texts, starts, context)
+    return GoldAnswers(texts, starts, context)
 
 
 def _articles(table: Table, context: str) -> list[str]:
@@ -328,7 +333,7 @@ def _articles(table: Table, context: str) -> list[str]:
     return [f"context {known[text].hexdigest()}" for text in contexts]
 
 
-def _said(columns: _Columns, counts: _Counts, num: int) -> list[Finding]:
+def _said(columns: _Columns, counts: _Tally, num: int) -> list[Finding]:
     """Return what a user should know of it."""
     said = [
         Finding(

@@ -174,8 +174,7 @@ def usual_tokenizer(start: Start, texts: Sequence[str]) -> TextTokenizer:
         StartError: If its files or packages are missing.
     """
     require_text_extra(f"'{start.address}'", "tokenizers")
-    address = parse_address(start.address)
-    parts = _read_parts(start, address, BuildRequest(texts=texts), None, None)
+    parts = _read_parts(start, parse_address(start.address), BuildRequest(texts=texts), None, None)
     positions = parts.config.get("max_position_embeddings")
     limit = min(positions if isinstance(positions, int) else NO_LIMIT, parts.tokenizer.own_limit)
     length = _choose_length(parts.tokenizer, texts, None, limit, start.address)
@@ -203,8 +202,7 @@ def build_term_encoder(start: Start, request: BuildRequest, former: FormerRun | 
     assert isinstance(learned, TermPreprocess)
     preprocess = TermPreprocess(learned.vectorizer, request.column)
     if are_pairs(request.texts):
-        columns = request.column, request.second_column
-        preprocess = PairTermPreprocess(learned.vectorizer, *columns)
+        preprocess = PairTermPreprocess(learned.vectorizer, request.column, request.second_column)
     options = {"num_terms": preprocess.num_terms}
     return Encoder(
         build_tfidf(preprocess.num_terms),

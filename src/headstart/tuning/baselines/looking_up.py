@@ -9,6 +9,7 @@ nothing answers it.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -74,14 +75,14 @@ def nearest_words(contexts: list[str], questions: list[str], known: list[str]) -
     except ValueError:  # no context has a word
         return [""] * len(questions)
     asked = vectorizer.transform(questions)
-    split: dict[str, tuple[list[str], object]] = {}
+    split: dict[str, tuple[list[str], Any]] = {}
     said = []
     for place, (context, question) in enumerate(zip(contexts, questions, strict=True)):
         if context not in split:
             sentences = sentences_of(context)
             split[context] = (sentences, vectorizer.transform(sentences))
         sentences, weights = split[context]
-        likeness = np.asarray((weights @ asked[place].T).todense()).reshape(-1)  # type: ignore[operator]
+        likeness = np.asarray((weights @ asked[place].T).todense()).reshape(-1)
         said.append(words_beside(question, sentences[int(likeness.argmax())]))
     return said
 
