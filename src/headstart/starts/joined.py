@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import StartError
 from headstart.preprocessing import TablePreprocess, joined_preprocess
 from headstart.starts.encoder import Encoder, group_layers
 from headstart.starts.tables.networks import LinearTable, number_edges
@@ -115,17 +114,10 @@ def join_rows(encoder: Encoder, table: TablePreprocess) -> Encoder:
     Args:
         encoder: Of the texts or images alone; its network becomes part of the other.
         table: The columns, fitted on train.
-
-    Raises:
-        StartError: If what reads the texts or images reads words one by one, or writes.
     """
     preprocess = joined_preprocess(encoder.preprocess, table)
-    if preprocess is None or encoder.is_grown:
-        raise StartError(
-            f"'{encoder.start.address}' reads {encoder.preprocess.kind}, beside which no columns "
-            "can stand; expected whole texts or images. Leave --beside out, or choose another "
-            "start."
-        )
+    # what reads word by word, or writes, is told apart when the data are read
+    assert preprocess is not None, f"no columns can stand beside {encoder.preprocess.kind}"
     network = JoinedNetwork(encoder.network, table.spec, encoder.num_features)
     return Encoder(
         network,
