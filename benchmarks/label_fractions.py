@@ -75,8 +75,11 @@ def chosen(split: Split, places: np.ndarray) -> Split:
 
 
 def read(said: argparse.Namespace) -> Dataset:
-    """Return the data with as many images of train as were asked for."""
+    """Return the data with as many images of train and of test as were asked for."""
     data = hs.load(said.data)
+    if said.test_images and said.test_images < len(data.test):
+        places = np.sort(np.random.default_rng(1).permutation(len(data.test))[: said.test_images])
+        data = replace(data, test=chosen(data.test, places))
     if not said.images or said.images >= len(data.train):
         return data
     places = np.sort(np.random.default_rng(0).permutation(len(data.train))[: said.images])
@@ -359,6 +362,7 @@ def main() -> None:
     parser.add_argument("--start", default="scratch/vit-mini")
     parser.add_argument("--size", type=int, default=16)
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--test-images", type=int, default=0, help="all when not given")
     parser.add_argument("--budget", default=None)
     parser.add_argument("--num-steps", type=int, help="of the pretraining, in place of a budget")
     parser.add_argument("--ways", nargs="+", choices=(*WAYS, PIXELS), help="all when not given")
