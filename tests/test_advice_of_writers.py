@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from advised import Case, csv, follow_page, frame, jsonl, told
 from pairs_of_texts import pairs_of
+from small_runs import few_digits
+from torch import nn
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("sacrebleu")
@@ -27,12 +29,13 @@ from headstart.events import listen  # noqa: E402
 from headstart.exporting import gguf_file  # noqa: E402
 from headstart.preprocessing.vocabulary import train_tokenizer  # noqa: E402
 from headstart.recipes.run import Run  # noqa: E402
-from headstart.starts import find_start, require_start  # noqa: E402
+from headstart.starts import find_start, require_start, wrap_module  # noqa: E402
 from headstart.starts.texts import gguf_starts, sequences  # noqa: E402
 from headstart.starts.texts.gguf_weights import gguf_folder  # noqa: E402
 from headstart.tasks import CLASSIFICATION, find_task  # noqa: E402
 from headstart.tasks.multi_task import made_of  # noqa: E402
 from headstart.tasks.part import TargetPart  # noqa: E402
+from headstart.types import ImageSpec  # noqa: E402
 
 QUICK = {"device": "cpu", "num_steps": 1, "batch_size": 4}
 TALKER, WRITER = "scratch/gpt-tiny", "scratch/seq2seq-tiny"
@@ -331,6 +334,17 @@ CASES = {
     ),
     "an encoder–decoder that is too large": Case(
         lambda _: largest(20_000, 64), "Choose a smaller start", lambda _: largest(20_000, 16)
+    ),
+    "a network among the starts of a fit": Case(
+        lambda p: hs.fit(few_digits(), starts=[nn.Flatten()], out=str(p.folder / "fit")),
+        "Give a network of your own to finetune",
+        lambda p: hs.finetune(
+            few_digits(),
+            start=wrap_module(nn.Flatten(), ImageSpec(8, 1, (0.5,), (0.5,), "bilinear", 8, 1)),
+            out=str(p.folder / "run"),
+            device="cpu",
+            num_steps=1,
+        ),
     ),
     "trees for several targets": Case(
         lambda p: p.tuned(

@@ -10,6 +10,8 @@ import pytest
 from advised import TEXTS, N, Y, csv, jsonl, photos
 
 import headstart as hs
+from headstart.data.sources import unlabelled
+from headstart.data.sources.given_tables import AsTrained
 
 
 @pytest.mark.parametrize(
@@ -98,3 +100,40 @@ def test_nested_records_of_argilla(tmp_path, suffix, users):
     found = hs.load(path)
     assert (found.schema.classes, found.input_column) == (("no", "yes"), "review")
     assert sum(len(found.split(name)) for name in ("train", "val", "test")) == N - 1
+
+
+@pytest.mark.parametrize("words", [("up", "down"), ("so so", "very good", "bad"), ("a", "b", "c")])
+@pytest.mark.parametrize("form", ["frame", "csv"])
+def test_a_lone_column_called_text_or_a_start_of_texts_makes_texts_of_few_words(
+    tmp_path, words, form
+):
+    said = [words[i % len(words)] for i in range(N)]
+
+    def source(column):
+        rows = pd.DataFrame({column: said, "label": Y})
+        return rows if form == "frame" else csv(tmp_path, rows, f"{column}.csv")
+
+    assert hs.load(source("text")).schema.modality == "text"
+    assert hs.load(source("grade")).schema.modality == "table"
+    runs = {
+        start: hs.finetune(source("grade"), start=start, out=str(tmp_path / name), device="cpu")
+        for name, start in (("a", "scratch/tfidf"), ("b", "scratch/linear"))
+    }
+    assert [run.schema.modality for run in runs.values()] == ["text", "table"]
+
+
+@pytest.mark.parametrize(
+    "stray", [".hidden.png", "._0.png", ".ipynb_checkpoints/0.png", "__MACOSX/0.png"]
+)
+def test_predict_lists_the_files_of_a_folder_as_training_does(tmp_path, stray):
+    place = tmp_path / "data"
+    photos(place, lambda i: f"{'ab'[i % 2]}/{i}.png")
+    photos(place, lambda i: f"a/{stray}", number=1)
+    (place / "b" / "linked.png").symlink_to(place / "a" / "0.png")
+    learned = hs.load(str(place))
+    sides = ("train", "val", "test")
+    names = {learned.split(s).samples.name(i) for s in sides for i in range(len(learned.split(s)))}
+    given = unlabelled.READERS["image"].read([str(place)], AsTrained())
+    told = {str(path.relative_to(place)) for files, _ in given for path in files}
+    assert told == names
+    assert len(names) == N + 1

@@ -93,7 +93,8 @@ def _once(options: FitOptions) -> Run | BudgetPlan:
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _fit, options
     )
-    return run_in_company(options.device, run, partial(as_dataset, options.data))
+    load = partial(as_dataset, options.data, options.starts or ())
+    return run_in_company(options.device, run, load)
 
 
 def _fit(options: FitOptions, company: Company) -> Run:
@@ -126,7 +127,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
         return Run(done)
     resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
-    dataset = as_dataset(options.data)
+    dataset = as_dataset(options.data, options.starts or ())
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "fit", kept, company):
         return Run(done)
@@ -165,7 +166,7 @@ def _plan(options: FitOptions, company: Company) -> BudgetPlan:
 
     options, named, budget_seconds = _checked(options)
     refuse_occupied(options.out, resume=False, overwrite=options.overwrite)
-    dataset = as_dataset(options.data)
+    dataset = as_dataset(options.data, options.starts or ())
     _check_data(options, dataset)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
