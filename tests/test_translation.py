@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,3 +193,23 @@ def test_other_strategies_learn_too(run, folder, tmp_path, strategy):
     mark = "lora_" if strategy == "lora" else "decoder.layers.2"
     assert all(mark in name or "decoder.layer_norm" in name for name in moved)
     assert replace(setup.recipe, seed=1) != setup.recipe
+
+
+def test_serving_what_writes_is_refused_and_the_lines_of_the_page_answer(run, monkeypatch, heard):
+    pytest.importorskip("uvicorn")
+    with pytest.raises(ExportError, match=r"writes texts \(seq2seq\).*What writes") as told:
+        hs.serve([str(run.path)])
+    page = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text()
+    lines = page.partition("## What writes")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.setattr(sys, "argv", ["written.py", str(run.path)])
+    made = {"__name__": "written"}
+    exec(compile(lines, "written.py", "exec"), made)
+
+    class Asked:
+        async def json(self):
+            return ["a red dog runs"]
+
+    answer = asyncio.run(made["answer"](Asked()))
+    wanted = run.predict(["a red dog runs"])[0].to_json()
+    assert json.loads(answer.body) == {"predictions": [wanted]}
+    heard(told.value)
