@@ -1,9 +1,9 @@
 """Questions whose answers stand in a context, as in SQuAD: where, and whether they stand there.
 
 Targets are an object array of ``GoldAnswers``. Logits are two numbers for each token of each window
-of a context, with its places, ragged (``types.questions``); outputs are the best span of each question
-beside what says that there is none, rows of ``FOUND``. Decisions are spans, or, of whoever has
-found them in another way, texts: the empty one says that nothing answers.
+of a context, with its places, ragged (``types.questions``); outputs are the best span of each
+question beside what says that there is none, rows of ``FOUND``. Decisions are spans, or, of whoever
+has found them in another way, texts: the empty one says that nothing answers.
 
 Where some questions of val have no answer, the lead from which on a span is said is tuned on them.
 """
