@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,8 +137,6 @@ def test_what_was_trained_is_transformers_own(run, tmp_path):
     for kind in ("onnx", "pt2", "safetensors"):
         with pytest.raises(ExportError, match=r"becomes no bundle.*--to transformers"):
             hs.export(str(run.path), to=kind, out=str(tmp_path / kind))
-    with pytest.raises(ExportError, match=r"writes texts .*is not served yet.*'headstart predict'"):
-        hs.serve([str(run.path)])
     with pytest.raises(ExportError, match=r"writes texts .*is not watched for drift yet"):
         hs.monitor(str(run.path), texts)
 
@@ -217,3 +218,23 @@ def test_other_strategies_learn_too(run, folder, tmp_path, strategy):
     mark = "lora_" if strategy == "lora" else "decoder.layers.2"
     assert all(mark in name or "decoder.layer_norm" in name for name in moved)
     assert replace(setup.recipe, seed=1) != setup.recipe
+
+
+def test_serving_what_writes_is_refused_and_the_lines_of_the_page_answer(run, monkeypatch, heard):
+    pytest.importorskip("uvicorn")
+    with pytest.raises(ExportError, match=r"writes texts \(seq2seq\).*What writes") as told:
+        hs.serve([str(run.path)])
+    page = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text()
+    lines = page.partition("## What writes")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.setattr(sys, "argv", ["written.py", str(run.path)])
+    made = {"__name__": "written"}
+    exec(compile(lines, "written.py", "exec"), made)
+
+    class Asked:
+        async def json(self):
+            return ["a red dog runs"]
+
+    answer = asyncio.run(made["answer"](Asked()))
+    wanted = run.predict(["a red dog runs"])[0].to_json()
+    assert json.loads(answer.body) == {"predictions": [wanted]}
+    heard(told.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 import headstart as hs
-from headstart.errors import DataError, OptionError
+from headstart.errors import DataError
 from headstart.types.questions import GoldAnswers
 
 CONTEXTS = [f"Article {i}. Ada{i} lives in Rome{i} and Bob{i} in Rome{i} too." for i in range(12)]
@@ -142,54 +143,100 @@ def test_an_answer_beside_its_place_is_found_where_it_stands_once():
     assert "2 answers did not stand at their places" in " ".join(dataset.notes)
 
 
-def refused(change, match):
+def elsewhere(row):
+    row["answers"] = {"text": ["Rome2"], "answer_start": [0]}
+
+
+def nowhere(row):
+    row["answers"] = {"text": ["Paris"], "answer_start": [4]}
+
+
+def bare(row):
+    row["context"] = " "
+
+
+def silent(row):
+    row["question"] = None
+
+
+def of_numbers(row):
+    row["answers"] = [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (elsewhere, r"'Rome2' of row 5 of .* stands there 2 times, where its place is 0"),
+        (nowhere, r"The answer 'Paris' of row 5 of .* does not stand in its context"),
+        (bare, r"Column 'context' is empty in row 5"),
+        (silent, r"Column 'question' is empty in row 5"),
+        (of_numbers, r"Column 'answers' holds '\[1, 2\]' in row 5"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused_by_its_row(change, match, tmp_path, heard):
+    def load(made):
+        path = tmp_path / "a.jsonl"
+        path.write_text("\n".join(json.dumps(row) for row in made))
+        return hs.load(str(path), task="question-answering")
+
     made = rows()
+    whole = copy.deepcopy(made[4])
     change(made[4])
-    with pytest.raises(DataError, match=match):
-        hs.load(pd.DataFrame(made))
+    with pytest.raises(DataError, match=match) as told:
+        load(made)
+    assert len(targets_of(load([*made[:4], *made[5:]]))) == 23  # the row left out
+    made[4] = whole
+    assert len(targets_of(load(made))) == 24  # or corrected
+    heard(told.value)
 
 
-def test_what_cannot_be_learned_is_refused_by_its_row():
-    def elsewhere(row):
-        row["answers"] = {"text": ["Rome2"], "answer_start": [0]}
-
-    def nowhere(row):
-        row["answers"] = {"text": ["Paris"], "answer_start": [4]}
-
-    def bare(row):
-        row["context"] = " "
-
-    def silent(row):
-        row["question"] = None
-
-    refused(
-        elsewhere, r"The answer 'Rome2' of row 5 of .* stands there 2 times, where its place is"
-    )
-    refused(nowhere, r"The answer 'Paris' of row 5 of .* does not stand in its context")
-    refused(bare, r"Column 'context' is empty in row 5")
-    refused(silent, r"Column 'question' is empty in row 5")
-
-
-def test_squad_that_contradicts_itself_is_refused(tmp_path):
+def test_squad_that_contradicts_itself_is_refused(tmp_path, heard):
     path = tmp_path / "squad.json"
-    path.write_text(json.dumps(squad_of(rows(), is_impossible=True)))
-    with pytest.raises(DataError, match="has answers and is said to be impossible"):
-        hs.load(str(path))
-    path.write_text(json.dumps(squad_of(rows(), is_impossible=False)))
-    with pytest.raises(DataError, match="has no answer and is not said to be impossible"):
-        hs.load(str(path))
+    for said, match in (
+        (True, "has answers and is said to be impossible"),
+        (False, "has no answer and is not said to be impossible"),
+    ):
+        path.write_text(json.dumps(squad_of(rows(), is_impossible=said)))
+        with pytest.raises(DataError, match=match) as told:
+            hs.load(str(path))
+        path.write_text(json.dumps(squad_of(rows())))
+        assert hs.load(str(path)).schema.task == "question-answering"
+        heard(told.value)
     path.write_text(json.dumps({"data": [{"title": "a", "paragraphs": []}]}))
-    with pytest.raises(DataError, match="has articles and no questions"):
+    with pytest.raises(DataError, match="has articles and no questions") as told:
         hs.load(str(path))
+    heard(told.value)
 
 
-def test_nothing_to_learn_and_other_tasks_are_refused():
-    made = [row for row in rows() if not row["answers"]["text"]]
-    with pytest.raises(DataError, match="no question with an answer"):
-        hs.load(pd.DataFrame(made))
-    plain = pd.DataFrame({"question": ["a b"] * 12, "context": CONTEXTS, "label": [0, 1] * 6})
-    with pytest.raises((DataError, OptionError)):
+def test_files_of_two_forms_are_refused(tmp_path, heard):
+    lines(tmp_path).rename(tmp_path / "train.jsonl")
+    other = tmp_path / "test.jsonl"
+    other.write_text("\n".join(json.dumps({"question": "a b c", "answers": "d"}) for _ in range(9)))
+    with pytest.raises(
+        DataError, match=r"questions with contexts and test.jsonl"
+    ) as no:
+        hs.load(str(tmp_path))
+    other.write_text("\n".join(json.dumps(row) for row in rows()[:6]))
+    assert len(hs.load(str(tmp_path)).test) == 6
+    heard(no.value)
+
+
+def test_nothing_to_learn_and_other_columns_are_refused(heard):
+    made = rows()
+    frame = pd.DataFrame([row for row in made if not row["answers"]["text"]])
+    frame["right"] = [row["answers"] for row in made if row["answers"]["text"]]
+    with pytest.raises(DataError, match="no question with an answer") as told:
+        hs.load(frame)
+    frame["answers"] = frame.pop("right")
+    assert hs.load(frame).schema.task == "question-answering"
+    heard(told.value)
+    plain = pd.DataFrame({"one": ["a b"] * 12, "other": CONTEXTS, "label": ["x", "y"] * 6})
+    with pytest.raises(DataError, match="expects answers that stand in a context") as told:
         hs.load(plain, task="question-answering")
+    plain["label"] = [context[:9] for context in CONTEXTS]
+    found = hs.load(plain, task="question-answering", text="one,other")
+    assert found.schema.sides == ("one", "other")
+    heard(told.value)
 
 
 def test_answers_are_their_json_and_can_be_copied():

@@ -1,9 +1,9 @@
 """Questions whose answers stand in a context, as in SQuAD: where, and whether they stand there.
 
-Targets are an object array of ``GoldAnswers``. Logits are two numbers for each token of each window of
-a context, with its places, ragged (``types.questions``); outputs are the best span of each question
-beside what says that there is none, rows of ``FOUND``. Decisions are spans, or, of whoever has
-found them in another way, texts: the empty one says that nothing answers.
+Targets are an object array of ``GoldAnswers``. Logits are two numbers for each token of each window
+of a context, with its places, ragged (``types.questions``); outputs are the best span of each
+question beside what says that there is none, rows of ``FOUND``. Decisions are spans, or, of whoever
+has found them in another way, texts: the empty one says that nothing answers.
 
 Where some questions of val have no answer, the lead from which on a span is said is tuned on them.
 """
@@ -67,7 +67,7 @@ def found_of(rows: Rows) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AnswerTask(Task):
-    """An answer of a context: targets an object array of ``GoldAnswers``, outputs rows of ``FOUND``."""
+    """An answer in a context: targets an object array of ``GoldAnswers``, outputs of ``FOUND``."""
 
     finds_texts: bool = True
 

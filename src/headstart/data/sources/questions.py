@@ -166,8 +166,11 @@ def question_options(tables: Sequence[Table], options: ReadOptions) -> ReadOptio
     if len(columns) != 2:
         named = (_among(_QUESTIONS, first.columns), _among(_CONTEXTS, first.columns))
         columns = tuple(map(str, named))
-    titles = {one for table in tables for one in table.values(ARTICLE)}
-    group = options.group or (ARTICLE if len(titles) > 1 else None)
+    parts = [set(table.values(ARTICLE)) for table in tables]
+    whole = set[object]().union(*parts)
+    # files that are splits may hold one article twice: that is said, and nothing to refuse
+    are_apart = len(whole) == sum(map(len, parts))
+    group = options.group or (ARTICLE if len(whole) > 1 and are_apart else None)
     text = ",".join(columns)
     return replace(options, label=ANSWERS, text=text, task=TASK, group=group)
 
@@ -208,7 +211,7 @@ def _columns(table: Table, options: ReadOptions) -> _Columns | None:
     start = _among(_STARTS, table.columns)
     if answers is not None and _are_answers(table.head(answers)):
         return _Columns(question, context, answers)
-    text = label or _among(_TEXTS, table.columns)
+    text = label or _among(_TEXTS, table.columns) or (answers if is_asked else None)
     if text is not None and start is not None:
         return _Columns(question, context, text, start)
     return _Columns(question, context, text) if is_asked and text is not None else None
