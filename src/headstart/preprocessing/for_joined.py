@@ -235,7 +235,7 @@ class JoinedPreprocess(Preprocess):
         read_record(record, ("kind", "main", "table"), "preprocess")
         main = record["main"]
         kind = main.get("kind") if isinstance(main, Mapping) else None
-        if kind not in cls.mains:
+        if not isinstance(kind, str) or kind not in cls.mains:
             raise damaged("preprocess", dict(record), f"as main one of {quoted(list(cls.mains))}")
         cls.mains[kind].check_json(main)
         TablePreprocess.check_json(record["table"])
