@@ -18,7 +18,7 @@ import headstart as hs
 from headstart.bundles import open_bundle
 from headstart.errors import DataError, Interrupted, OptionError, StartError
 from headstart.events import listen
-from headstart.preprocessing import Joined, given_of, rows_of, without_rows
+from headstart.preprocessing import JoinedInputs, given_of, rows_of, without_rows
 from headstart.serving.forms import form_of
 from headstart.serving.limits import ServerLimits
 from headstart.starts import rebuild_encoder
@@ -204,7 +204,7 @@ def test_inputs_are_those_of_the_text_then_numbers_and_codes(network):
     ]
     rows = reviews(5, seed=3).drop(columns="label")
     found = preprocess.read(rows)
-    assert isinstance(found, Joined)
+    assert isinstance(found, JoinedInputs)
     ids, mask, numbers, codes = found.arrays(np.arange(5))
     assert ids.shape == mask.shape
     assert (numbers.shape, codes.shape) == ((5, 2), (5, 1))  # price, and whether it is missing

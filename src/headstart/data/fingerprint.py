@@ -59,8 +59,10 @@ def inspect_samples(samples: Samples, beside: Samples | None, name: str) -> Insp
     """
     if isinstance(samples, TableSamples):
         return inspect_rows(samples, name)
-    is_text = isinstance(samples, TextSamples)
-    found = inspect_texts(samples, name) if is_text else inspect(samples, name)
+    if isinstance(samples, TextSamples):
+        found = inspect_texts(samples, name)
+    else:
+        found = inspect(samples, name)
     if not isinstance(beside, TableSamples):
         return found
     exact = mixed(found.identity.exact) + row_identity(beside.table).exact

@@ -149,8 +149,7 @@ def load(
         schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
-    if problems := check_way(split, for_test=schema is not None):
-        raise OptionError(" ".join(problems))
+    _raise(check_way(split, for_test=schema is not None))
     check_fixes(fixes)
     listed = None if fixes is None else read_fixes(fixes)
     records, address = read_source(source, options)
@@ -224,6 +223,10 @@ def _check_options(
         problems.append(f"max_bad_fraction is {max_bad_fraction}; expected a share from 0 to 1.")
     if seed < 0:
         problems.append(f"seed is {seed}; expected 0 or more.")
-    problems += option_problems(options)
+    _raise(problems + option_problems(options))
+
+
+def _raise(problems: Sequence[str]) -> None:
+    """Refuse options of which something is wrong."""
     if problems:
         raise OptionError(" ".join(problems))

@@ -27,7 +27,7 @@ from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, UnlabelledError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
-from headstart.types import Finding, Modality, Sentence
+from headstart.types import MODALITIES, Finding, Modality, Sentence
 
 # Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
 PROSE_WIDTH, PROSE_WORDS = 25, 5
@@ -101,7 +101,7 @@ def find_roles(
             f"other columns than the target and the texts or images, such as "
             f"{quoted([c for c in free if c not in main], limit=3)}. Name those, or --beside all."
         )
-    called = f"{'texts' if roles.modality == 'text' else 'images'} (column {quoted(main)})"
+    called = f"{MODALITIES[roles.modality].nouns} (column {quoted(main)})"
     sentence = f"Learned from together: {called} and the columns {quoted(columns)} of their rows."
     kept = [found for found in roles.findings if found.kind != "unused"]
     findings = [*kept, Finding("reading", "note", (), sentence)]

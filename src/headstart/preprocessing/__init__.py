@@ -12,7 +12,7 @@ from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_dialogues import DialoguePreprocess, DialogueTokens
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_joined import (
-    Joined,
+    JoinedInputs,
     JoinedPreprocess,
     given_of,
     joined_preprocess,
@@ -36,7 +36,7 @@ __all__ = [
     "DialoguePreprocess",
     "DialogueTokens",
     "ImagePreprocess",
-    "Joined",
+    "JoinedInputs",
     "JoinedPreprocess",
     "NamedInput",
     "PairPreprocess",

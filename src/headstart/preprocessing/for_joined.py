@@ -37,7 +37,7 @@ from headstart.types import (
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedInputs:
     """Texts or images as a network takes them, and the cells beside each.
 
     Attributes:
@@ -157,7 +157,7 @@ class JoinedPreprocess(Preprocess):
 
     def _prepare(
         self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
-    ) -> Joined:
+    ) -> JoinedInputs:
         if dataset.beside_kinds is None:
             raise DataError(
                 f"{dataset.name} holds {dataset.schema.facts.nouns} alone, and the model reads the "
@@ -170,7 +170,7 @@ class JoinedPreprocess(Preprocess):
         places = order[np.searchsorted(ids, main.ids, sorter=order)]
         cells = self.table.prepare(rows_of(dataset), split_name, places)
         assert isinstance(cells, Cells)
-        return Joined(main, cells)
+        return JoinedInputs(main, cells)
 
     def listed(self, values: Any) -> JoinedGiven:
         """Return rows in any form that tables have: dicts, a DataFrame, a pyarrow Table."""
@@ -194,7 +194,7 @@ class JoinedPreprocess(Preprocess):
         """Return "row 1", "row 2" and so on."""
         return [f"row {i + 1}" for i in range(len(listed))]
 
-    def _read(self, listed: JoinedGiven, names: list[str]) -> Joined:
+    def _read(self, listed: JoinedGiven, names: list[str]) -> JoinedInputs:
         main = self.reads.read(listed.mains, names)
         cells = self.table.cells_of(listed.table.take(main.ids), main.names)
         if listed.unknown:
@@ -203,7 +203,7 @@ class JoinedPreprocess(Preprocess):
             )
             unknown = Finding("unused", "note", (), sentence)
             cells = replace(cells, findings=(*cells.findings, unknown))
-        return Joined(main, cells)
+        return JoinedInputs(main, cells)
 
     def incoming(self, values: Any, names: Sequence[str] | None = None) -> Iterator[Inputs]:
         """Yield texts at once, as their columns are, and so many images as fit into memory."""
@@ -216,10 +216,10 @@ class JoinedPreprocess(Preprocess):
             part = slice(start, start + AT_ONCE)
             yield self._read(listed[part], called[part])
 
-    def noise(self, num: int, draw: np.random.Generator) -> Joined | None:
+    def noise(self, num: int, draw: np.random.Generator) -> JoinedInputs | None:
         """Return noise of both, where the main one has some."""
         found = self.reads.noise(num, draw)
-        return None if found is None else Joined(found, self.table.stand_ins(num, draw))
+        return None if found is None else JoinedInputs(found, self.table.stand_ins(num, draw))
 
     def seconds_per_sample(self, samples: Samples) -> float:
         """Measure what reading the text or image takes."""
@@ -235,7 +235,7 @@ class JoinedPreprocess(Preprocess):
         read_record(record, ("kind", "main", "table"), "preprocess")
         main = record["main"]
         kind = main.get("kind") if isinstance(main, Mapping) else None
-        if kind not in cls.mains:
+        if not isinstance(kind, str) or kind not in cls.mains:
             raise damaged("preprocess", dict(record), f"as main one of {quoted(list(cls.mains))}")
         cls.mains[kind].check_json(main)
         TablePreprocess.check_json(record["table"])

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from headstart.model import Calibrated, Model, model_outputs, run_batches
-from headstart.preprocessing import Joined
+from headstart.preprocessing import JoinedInputs
 from headstart.starts.joined import JoinedNetwork
 from headstart.starts.tables.networks import number_names
 from headstart.tasks import array_of, find_task
@@ -57,7 +57,7 @@ def column_worth(
     Returns:
         ``left_out`` of ``metrics.json``: as ``before_after``; nothing where samples stand alone.
     """
-    if not isinstance(items.test, Joined) or items.dataset.is_repeated:
+    if not isinstance(items.test, JoinedInputs) or items.dataset.is_repeated:
         return {}
     found = in_time(
         budget,
@@ -117,8 +117,8 @@ def _answerer(
         seed: Of the samples whose mean stands for the main one.
     """
     network = model.encoder.network
-    assert isinstance(test, Joined)
-    assert isinstance(train, Joined)
+    assert isinstance(test, JoinedInputs)
+    assert isinstance(train, JoinedInputs)
     assert isinstance(network, JoinedNetwork)
     own = array_of(run_batches(model, test, model.features, name="columns left out"))
     some = Part(train, subsample(train.targets, _MEAN_OF, seed=seed))
@@ -160,7 +160,7 @@ def columns_at(model: Model) -> list[tuple[slice, int | None]]:
     return found
 
 
-def stand_ins(model: Model, train: Joined) -> tuple[np.ndarray, np.ndarray]:
+def stand_ins(model: Model, train: JoinedInputs) -> tuple[np.ndarray, np.ndarray]:
     """Return what stands for each column: the mean of numbers and dates, else the most frequent.
 
     Returns:

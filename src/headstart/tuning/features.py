@@ -13,7 +13,7 @@ import torch
 
 from headstart.engines import PLAIN
 from headstart.model import Model, pass_size, run_batches, settle_engine, weights_digest
-from headstart.preprocessing import Joined, Terms
+from headstart.preprocessing import JoinedInputs, Terms
 from headstart.starts.joined import JoinedNetwork
 from headstart.storage.cache import CacheError, without_cache
 from headstart.tasks import array_of
@@ -73,7 +73,7 @@ def sparse_features(model: Model, inputs: Inputs) -> Any:
     if isinstance(inputs, Terms):
         return inputs.matrix
     network = model.encoder.network
-    if not isinstance(inputs, Joined) or not isinstance(inputs.main, Terms):
+    if not isinstance(inputs, JoinedInputs) or not isinstance(inputs.main, Terms):
         return None
     from scipy.sparse import csr_matrix, hstack
 

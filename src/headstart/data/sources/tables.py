@@ -123,14 +123,13 @@ def read_tables(
     groups = _groups(rows, roles.modality, options)
     samples, found = _inputs(rows, reference, roles, [target, *naming, *taken], options, beside)
     codes = [_split_codes(table, split, rows, splits) for table, split in tables]
-    has_files = any(split for _, split in tables)
     records = Records(
         name=name,
         samples=samples,
         targets=targets.values,
         classes=targets.classes,
         splits=np.concatenate(codes),
-        origin="one file a split" if has_files else f"column '{splits.name}'",
+        origin="one file a split" if any(s for _, s in tables) else f"column '{splits.name}'",
         label=",".join(one.column for one in several) or target,
         parts=targets.parts,
         input_column=roles.column,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,28 +222,28 @@ class Reader:
     Attributes:
         listed: What is given, one by one.
         read: Yields samples with their names.
+        read_rows: Yields the rows that they stand in, where columns are read beside them.
         is_decoded: Whether the files of samples are bytes that stand for characters.
         leaves_out: Whether of several samples those that cannot be read are left out.
     """
 
     listed: Callable[[Sequence[Any]], list[str]]
     read: Callable[[Sequence[str], AsTrained], Iterator[Named]]
+    read_rows: Callable[[Sequence[str], AsTrained], Iterator[Named]]
     is_decoded: bool = True
     leaves_out: bool = False
 
 
 READERS: dict[Modality, Reader] = {
-    "image": Reader(_files, _all_images, is_decoded=False, leaves_out=True),
-    "text": Reader(_words_or_files, _all_texts),
-    "table": Reader(_files, _all_rows),
-}
-# of samples that are learned from together with columns of their row
-BESIDE: dict[Modality, Reader] = {
-    "image": Reader(_files, _all_pictured, leaves_out=True),
-    "text": Reader(_files, _all_rows),
+    "image": Reader(_files, _all_images, _all_pictured, is_decoded=False, leaves_out=True),
+    "text": Reader(_words_or_files, _all_texts, _all_rows),
+    "table": Reader(_files, _all_rows, _all_rows),
 }
 
 
 def reader_of(schema: Schema) -> Reader:
-    """Return how what is given becomes samples of a schema."""
-    return (BESIDE if schema.beside else READERS)[schema.modality]
+    """Return how what is given becomes samples of a schema; with columns beside, rows of tables."""
+    reader = READERS[schema.modality]
+    if not schema.beside:
+        return reader
+    return replace(reader, listed=_files, read=reader.read_rows, is_decoded=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.events import emit, unheard
 from headstart.model import model_outputs, run_batches
-from headstart.preprocessing import Joined, without_rows
+from headstart.preprocessing import JoinedInputs, without_rows
 from headstart.starts.architecture import MODULE
 from headstart.tasks import array_of, find_task
 from headstart.training.options.strategies import HEAD
@@ -47,9 +47,9 @@ def _main_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 
 
 def _run_main(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | None:
-    assert isinstance(items.train, Joined)
-    assert isinstance(items.val, Joined)
-    assert isinstance(items.test, Joined)
+    assert isinstance(items.train, JoinedInputs)
+    assert isinstance(items.val, JoinedInputs)
+    assert isinstance(items.test, JoinedInputs)
     if budget.left < _main_seconds(items.dataset, setup) + 2.0:
         emit("note", text=f"The baseline ({MAIN_ALONE}) was left out: the budget is nearly spent.")
         return None
@@ -87,9 +87,9 @@ def _rows_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 
 
 def _run_rows(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | None:
-    assert isinstance(items.train, Joined)
-    assert isinstance(items.val, Joined)
-    assert isinstance(items.test, Joined)
+    assert isinstance(items.train, JoinedInputs)
+    assert isinstance(items.val, JoinedInputs)
+    assert isinstance(items.test, JoinedInputs)
     seconds = None if budget.limit_seconds is None else budget.may_take("boosting")
     schema, seed = items.dataset.schema, setup.recipe.seed
     train, val, test = (one.cells for one in (items.train, items.val, items.test))
