@@ -44,9 +44,17 @@ def plan_heads(
 
 
 def plan_arms(
-    context: SearchContext, entries: Sequence[Entrant], prices: Prices, left: float, few: int
+    context: SearchContext,
+    entries: Sequence[Entrant],
+    prices: Prices,
+    left: float,
+    few: int,
+    has_head: bool,
 ) -> Decided[dict[str, Any]]:
     """Plan the bracket by what steps are expected to take.
+
+    Where nothing was solved for, what screening left has learned for a moment: a few steps more
+    are then all there is. A good head they would only spoil.
 
     Args:
         context: What all arms share.
@@ -54,6 +62,7 @@ def plan_arms(
         prices: Of arms; what would be refused by its pace is measured anew.
         left: Seconds until all training has ended.
         few: Steps that an arm must afford where no other does; 0 where there is no other model.
+        has_head: Whether something was solved for.
     """
     asked = context.asked.strategy
     rates = {entry.start: prices.rates(entry.start) for entry in entries}
@@ -73,7 +82,7 @@ def plan_arms(
         budget_seconds=context.budget.limit_seconds,
     )
     arms, dropped = list(plan.arms), list(plan.dropped)
-    if not arms and dropped and (asked != AUTO or not few):
+    if not arms and dropped and (asked != AUTO or not has_head):
         cost = prices.cost(dropped[0][0])  # a few steps are all there is
         arms = [dropped.pop(0)[0]] if cost.affordable(left) >= few else []
     told = ", ".join(arm.name for arm in arms) or "none"

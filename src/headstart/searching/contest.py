@@ -149,8 +149,10 @@ class _Contest:
     def _halve(self) -> list[tuple[ArmSpec, Standing | None]]:
         """Compare the arms in rungs; return those to train to their end, the best first."""
         few = FEW_STEPS if self.pool.contenders or self.screened else 0
+        has_head = bool(self.pool.contenders)
         plan = self.context.decisions.settle(
-            "arms", lambda: plan_arms(self.context, self.entries, self.prices, self._left, few)
+            "arms",
+            lambda: plan_arms(self.context, self.entries, self.prices, self._left, few, has_head),
         )
         arms = [ArmSpec(**spec) for spec in plan["arms"]]
         self.dropped = [ArmSpec(**spec) for spec, _ in plan["dropped"]]
