@@ -57,7 +57,7 @@ class Regression(Task):
         values = array_of(targets)
         if len(np.unique(values)) < 2:
             raise DataError(
-                f"{name} has the target {values[0]:g} in every sample; there is nothing to learn. "
+                f"{name} has the target {written_out(values[0])} in every sample; there is nothing to learn. "
                 "Name another column with --label."
             )
 
