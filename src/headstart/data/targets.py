@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.cells import MOSTLY, as_number, is_gap, is_missing
+from headstart.cells import MOSTLY, as_number, is_gap, is_missing, written_out
 from headstart.columnar import array_from, different, kinds_of, mapped, numbers_of
 from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
@@ -149,7 +149,7 @@ def _decide(
         return CLASSIFICATION, _several_in_a_cell(values, what)
     if real is not None:
         return REGRESSION, (
-            f"{what} holds numbers such as {real:g}: regression (say "
+            f"{what} holds numbers such as {written_out(real)}: regression (say "
             "--task classification otherwise)."
         )
     if is_many:

@@ -57,8 +57,8 @@ class Regression(Task):
         values = array_of(targets)
         if len(np.unique(values)) < 2:
             raise DataError(
-                f"{name} has the target {values[0]:g} in every sample; there is nothing to learn. "
-                "Name another column with --label."
+                f"{name} has the target {written_out(values[0])} in every sample; there is nothing "
+                "to learn. Name another column with --label."
             )
 
     def strata(self, targets: Rows) -> np.ndarray:
