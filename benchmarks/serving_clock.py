@@ -8,9 +8,10 @@ Requests at half load come evenly, and then at random: a server that works off w
 has 99 % of those in 4.3 S even if it costs nothing (M/D/1).
 
     python benchmarks/serving_clock.py [--kinds rows texts pictures] [--seconds 8] [--turns 3]
-        [--starts 5] [--json FILE]
+        [--starts 5] [--nice N] [--json FILE]
 
-It needs a quiet machine with two cores: load is printed before and after.
+It needs a quiet machine with two cores: load is printed before and after. Where others use it, root
+may put both sides before them (``--nice -10``).
 """
 
 from __future__ import annotations
@@ -29,12 +30,11 @@ from pathlib import Path
 
 import numpy as np
 from serving import WIDTH, free_port, make_bundle, serving
-from serving_models import KINDS, bare
+from serving_models import KINDS
 from timing import describe_machine, markdown_table
 
 CONNECTIONS = 16  # of the client that finds out what a server can answer
 TIMES = (4, 10)
-MD1 = 4.3
 Times = dict[int, list[float]]  # seconds from when a request was due, by status
 
 
@@ -116,7 +116,9 @@ class Client:
         """Open connections that are used later."""
         loop = asyncio.get_running_loop()
         for _ in range(number - len(self._free)):
-            self._free.append((await loop.create_connection(Connection, "127.0.0.1", self._port))[1])
+            self._free.append(
+                (await loop.create_connection(Connection, "127.0.0.1", self._port))[1]
+            )
 
     async def closed(self, seconds: float) -> float:
         """Return answers a second where each connection asks again once it is answered."""
@@ -164,8 +166,8 @@ def quantiles(seconds: list[float]) -> list[float]:
     return [round(1000 * float(one), 1) for one in np.quantile(seconds, [0.5, 0.99, 1.0])]
 
 
-async def measured(client: Client, alone_ms: float, seconds: float) -> Iterator[dict]:
-    """Yield what a client sees at each load."""
+async def measured(client: Client, alone_ms: float, seconds: float) -> list[dict]:
+    """Return what a client sees at each load."""
     await client.closed(min(2.0, seconds))  # warm
     most = await client.closed(seconds)
     rows = []
@@ -190,7 +192,7 @@ async def measured(client: Client, alone_ms: float, seconds: float) -> Iterator[
 
 
 def bare_ms(bundle: Path, bodies: list[bytes], kind: str) -> float:
-    """Return the wall's ms a sample of reading and computing alone, one by one, the median."""
+    """Return the wall's ms a sample of reading and computing alone, one by one, their mean."""
     from headstart.bundles import open_bundle
 
     opened = open_bundle(bundle)
@@ -235,6 +237,8 @@ def of_kind(name: str, args: argparse.Namespace) -> dict:
         bundle, bodies, kind = ALL[name](Path(place), 64)
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[:-1] or cores)  # the last one is the server's
+        former = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, 0, former + args.nice)
         starts = [start_seconds(bundle) for _ in range(args.starts + 1)][1:]
         rows = []
         for turn in range(args.turns):
@@ -245,6 +249,7 @@ def of_kind(name: str, args: argparse.Namespace) -> dict:
                 found = asyncio.run(measured(client, alone, args.seconds))
             rows += [{"kind": name, "turn": turn, **one} for one in found]
         os.sched_setaffinity(0, cores)
+        os.setpriority(os.PRIO_PROCESS, 0, former)
     return {"starts": starts, "rows": rows}
 
 
@@ -256,6 +261,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--nice", type=int, default=0)
     parser.add_argument("--json", default="")
     args = parser.parse_args()
     print(describe_machine(1).sentence())
