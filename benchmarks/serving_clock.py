@@ -108,6 +108,9 @@ class Client:
 
     async def ask(self, due: float, found: Times) -> None:
         """Send the next request, and note how long it took from when it was due."""
+        # a server closes what has been idle for some seconds
+        while self._free and self._free[-1].transport.is_closing():
+            self._free.pop()
         if self._free:
             connection = self._free.pop()
         else:
