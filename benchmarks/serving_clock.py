@@ -1,16 +1,18 @@
 """What a client of ``headstart serve`` sees by its clock: too much, half of what it can, a start.
 
-A server on one core, asked by one asyncio client on another, whatever became of the requests before:
-at 4 and 10 times of what it answers (how long a refusal takes, and an answer), at half of it (beside
-one call of the same bundle without a server), and started anew (until it says that it is ready).
-Times run from when a request was to be sent, so that a client that falls behind makes them longer.
-Requests at half load come evenly, and then at random: a server that works off what takes S one by one
-has 99 % of those in 4.3 S even if it costs nothing (M/D/1).
+A server on one core, asked by one asyncio client on another, whatever became of the requests
+before: at 4 and 10 times of what it answers (how long a refusal takes, and an answer), at half of
+it (beside one call of the same bundle without a server), and started anew (until it is ready).
+Times run from when a request was to be sent, so that a client that falls behind makes them longer;
+what is more than it can send is left out. Requests at half load come evenly, and then at random:
+a server that works off what takes S one by one has 99 % of those in 4.3 S even if it costs nothing
+(M/D/1 at half load).
 
     python benchmarks/serving_clock.py [--kinds rows texts pictures] [--seconds 8] [--turns 3]
-        [--starts 5] [--json FILE]
+        [--starts 5] [--nice N] [--json FILE]
 
-It needs a quiet machine with two cores: load is printed before and after.
+It needs a quiet machine with two cores: load is printed before and after. Where others use it, root
+may put both sides before them (``--nice -10``).
 """
 
 from __future__ import annotations
@@ -29,12 +31,12 @@ from pathlib import Path
 
 import numpy as np
 from serving import WIDTH, free_port, make_bundle, serving
-from serving_models import KINDS, bare
+from serving_models import KINDS
 from timing import describe_machine, markdown_table
 
 CONNECTIONS = 16  # of the client that finds out what a server can answer
 TIMES = (4, 10)
-MD1 = 4.3
+MOST_SENT = 2000  # requests a second of one client
 Times = dict[int, list[float]]  # seconds from when a request was due, by status
 
 
@@ -62,9 +64,11 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what is written to."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Tell the status once an answer is whole."""
         self._got += data
         head, found, body = self._got.partition(b"\r\n\r\n")
         if not found or self._answer is None:
@@ -76,10 +80,12 @@ class Connection(asyncio.Protocol):
                 answer.set_result(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionError("closed"))
 
     def ask(self, request: bytes) -> asyncio.Future[int]:
+        """Send a request, and return what becomes the status of its answer."""
         self._answer = self._loop.create_future()
         self.transport.write(request)
         return self._answer
@@ -102,6 +108,9 @@ class Client:
 
     async def ask(self, due: float, found: Times) -> None:
         """Send the next request, and note how long it took from when it was due."""
+        # a server closes what has been idle for some seconds
+        while self._free and self._free[-1].transport.is_closing():
+            self._free.pop()
         if self._free:
             connection = self._free.pop()
         else:
@@ -116,7 +125,8 @@ class Client:
         """Open connections that are used later."""
         loop = asyncio.get_running_loop()
         for _ in range(number - len(self._free)):
-            self._free.append((await loop.create_connection(Connection, "127.0.0.1", self._port))[1])
+            made = await loop.create_connection(Connection, "127.0.0.1", self._port)
+            self._free.append(made[1])
 
     async def closed(self, seconds: float) -> float:
         """Return answers a second where each connection asks again once it is answered."""
@@ -164,8 +174,8 @@ def quantiles(seconds: list[float]) -> list[float]:
     return [round(1000 * float(one), 1) for one in np.quantile(seconds, [0.5, 0.99, 1.0])]
 
 
-async def measured(client: Client, alone_ms: float, seconds: float) -> Iterator[dict]:
-    """Yield what a client sees at each load."""
+async def measured(client: Client, alone_ms: float, seconds: float) -> list[dict]:
+    """Return what a client sees at each load."""
     await client.closed(min(2.0, seconds))  # warm
     most = await client.closed(seconds)
     rows = []
@@ -175,6 +185,8 @@ async def measured(client: Client, alone_ms: float, seconds: float) -> Iterator[
         *((f"{times} times", float(times), at_random) for times in TIMES),
     ]
     for name, share, gaps in loads:
+        if share * most > MOST_SENT:
+            continue
         await client.connect(64 if share < 1 else 600)
         found = await client.opened(gaps(share * most), seconds)
         await asyncio.sleep(1)
@@ -190,7 +202,7 @@ async def measured(client: Client, alone_ms: float, seconds: float) -> Iterator[
 
 
 def bare_ms(bundle: Path, bodies: list[bytes], kind: str) -> float:
-    """Return the wall's ms a sample of reading and computing alone, one by one, the median."""
+    """Return the wall's ms a sample of reading and computing alone, one by one, their mean."""
     from headstart.bundles import open_bundle
 
     opened = open_bundle(bundle)
@@ -235,6 +247,8 @@ def of_kind(name: str, args: argparse.Namespace) -> dict:
         bundle, bodies, kind = ALL[name](Path(place), 64)
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[:-1] or cores)  # the last one is the server's
+        former = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, 0, former + args.nice)
         starts = [start_seconds(bundle) for _ in range(args.starts + 1)][1:]
         rows = []
         for turn in range(args.turns):
@@ -245,6 +259,7 @@ def of_kind(name: str, args: argparse.Namespace) -> dict:
                 found = asyncio.run(measured(client, alone, args.seconds))
             rows += [{"kind": name, "turn": turn, **one} for one in found]
         os.sched_setaffinity(0, cores)
+        os.setpriority(os.PRIO_PROCESS, 0, former)
     return {"starts": starts, "rows": rows}
 
 
@@ -256,6 +271,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--nice", type=int, default=0)
     parser.add_argument("--json", default="")
     args = parser.parse_args()
     print(describe_machine(1).sentence())
