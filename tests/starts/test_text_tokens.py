@@ -10,13 +10,8 @@ import pytest
 
 from headstart.errors import StartError
 from headstart.preprocessing import text_pieces
-from headstart.preprocessing.tokens import (
-    CONFIG_NAME,
-    NO_LIMIT,
-    TOKENIZER_NAME,
-    TextTokenizer,
-    read_tokenizer,
-)
+from headstart.preprocessing.tokenizer_files import CONFIG_NAME, TOKENIZER_NAME
+from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer, read_tokenizer
 from headstart.preprocessing.vocabulary import (
     load_tokenizer,
     train_byte_tokenizer,

@@ -19,13 +19,8 @@ from headstart.errors import StartError, first_line
 from headstart.extras import install_command, quiet_transformers
 from headstart.preprocessing.json_records import read_json
 from headstart.preprocessing.languages import is_language
-from headstart.preprocessing.tokens import (
-    CONFIG_NAME,
-    GENERAL_CLASS,
-    NO_LIMIT,
-    TOKENIZER_NAME,
-    TextTokenizer,
-)
+from headstart.preprocessing.tokenizer_files import CONFIG_NAME, TOKENIZER_NAME
+from headstart.preprocessing.tokens import GENERAL_CLASS, NO_LIMIT, TextTokenizer
 
 _READ, _TOLD, _SHARED = "source.spm", "target.spm", "sentencepiece.bpe.model"
 _TABLE = "vocab.json"

@@ -20,16 +20,19 @@ from headstart.errors import StartError
 from headstart.extras import require_text_extra
 from headstart.preprocessing.pair_frame import PairFrame, find_frame, find_pad_id, find_pair_frame
 from headstart.preprocessing.text_pieces import batches_of, pieces_of
+from headstart.preprocessing.tokenizer_files import (
+    CONFIG_NAME,
+    FILE_NAMES,
+    TEMPLATE_NAME,
+    TOKENIZER_NAME,
+    read_backend,
+    read_config,
+)
 from headstart.preprocessing.unread import Unread, continuing_letters, measure
 
 if TYPE_CHECKING:
-    import tokenizers
+    pass
 
-TOKENIZER_NAME, CONFIG_NAME = "tokenizer.json", "tokenizer_config.json"
-# What transformers may write beside the two; nothing else of a tokenizer's folder travels.
-TEMPLATE_NAME = "chat_template.jinja"
-_BESIDE = ("special_tokens_map.json", "added_tokens.json", TEMPLATE_NAME)
-FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, *_BESIDE)
 GENERAL_CLASS = "PreTrainedTokenizerFast"  # of transformers: reads tokenizer.json as it stands
 _OF_LANGUAGES = ("src_lang", "tgt_lang", "source_lang", "target_lang", "language_codes")
 NO_LIMIT = 1 << 30
@@ -55,8 +58,8 @@ class TextTokenizer:
 
     def __init__(self, files: Mapping[str, bytes], max_length: int, origin: str) -> None:
         require_text_extra(f"'{origin}'", "tokenizers")
-        self._backend = _read_backend(files, origin)
-        self._config = _read_config(files, origin)
+        self._backend = read_backend(files, origin)
+        self._config = read_config(files, origin)
         self._others = {n: files[n] for n in FILE_NAMES[2:] if n in files}
         self.origin = origin
         self._pad_id = find_pad_id(self._backend, self._config, origin)
@@ -375,38 +378,3 @@ def read_tokenizer(
             f"weights. Restore the file, or train again."
         )
     return TextTokenizer(files, max_length, origin)
-
-
-def _read_backend(files: Mapping[str, bytes], origin: str) -> tokenizers.Tokenizer:
-    from tokenizers import Tokenizer
-
-    try:
-        backend = Tokenizer.from_str(files[TOKENIZER_NAME].decode("utf-8"))
-    except Exception as error:
-        # The Rust library raises plain Exception for everything it cannot parse.
-        raise StartError(
-            f"The {TOKENIZER_NAME} of '{origin}' cannot be read ({type(error).__name__}: {error})."
-            f" Expected what the tokenizers library writes. Restore the file."
-        ) from error
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
-
-
-def _read_config(files: Mapping[str, bytes], origin: str) -> dict[str, object]:
-    try:
-        config = json.loads(files[CONFIG_NAME].decode("utf-8"))
-    except (KeyError, ValueError) as error:
-        raise StartError(
-            f"The {CONFIG_NAME} of '{origin}' cannot be read ({error}). Expected a JSON object. "
-            f"Restore the file."
-        ) from error
-    if not isinstance(config, dict) or "auto_map" in config:
-        found = (
-            "asks for code of its own (auto_map)" if isinstance(config, dict) else "is no object"
-        )
-        raise StartError(
-            f"The {CONFIG_NAME} of '{origin}' {found}. Expected a JSON object without code, which "
-            f"is never run. Choose another start."
-        )
-    return config

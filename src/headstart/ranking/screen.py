@@ -146,9 +146,7 @@ def screen(
         # what is grown or solved for here is no sample of the work, but the whole of it
         seconds = min(max(seconds, budget.may_take("screened rows")), _MOST_ROW_SECONDS)
     until = budget.spent + seconds
-    task = find_task(dataset.schema.task)
-    metric = task.headline
-    sign = 1.0 if task.figures[metric].is_higher_better else -1.0
+    metric, sign = _headline(dataset)
     found: list[Candidate] = []
     opening = Opening()
     best = float("-inf")
@@ -177,7 +175,6 @@ def screen(
         return candidate
 
     for index, start in enumerate(starts):
-        # what is trained needs more time to show what it can than what is only probed
         weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
         allowance = max(1.0, until - budget.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
@@ -194,10 +191,7 @@ def screen(
         else:
             found.append(attempt(start, index, allowance))
             opening.note(start)
-    late = [place for place, one in enumerate(found) if one.is_late]
-    for place in sorted(late, key=lambda place: _seconds(found[place])):
-        # what the others have left may be enough for one that was too slow for its part, and the
-        # moment in which it was refused may have been a busy one
+    for place in _late(found):
         start, left = found[place].start, until - budget.spent
         if left > _WORTH_SECONDS and not (is_possible() and opening.refusal(start, budget)):
             found[place] = attempt(start, len(starts) - 1, left)
@@ -206,6 +200,22 @@ def screen(
     if not is_possible():
         raise _none_tried(found)
     return sorted(found, key=lambda one: _order(one, sign))
+
+
+def _headline(dataset: Dataset) -> tuple[str, float]:
+    """Return the name of the figure that is chosen by, and 1 or -1 where less is better."""
+    task = find_task(dataset.schema.task)
+    return task.headline, 1.0 if task.figures[task.headline].is_higher_better else -1.0
+
+
+def _late(found: Sequence[Candidate]) -> list[int]:
+    """Return the places of those that time alone has left out, the quickest first.
+
+    What the others have left may be enough for one that was too slow for its part, and the moment
+    in which it was refused may have been a busy one.
+    """
+    late = [place for place, one in enumerate(found) if one.is_late]
+    return sorted(late, key=lambda place: _seconds(found[place]))
 
 
 def _none_tried(found: Sequence[Candidate]) -> StartError:

@@ -120,7 +120,7 @@ def _name_of(run: str) -> str:
 
 def _refuse_written(path: Path, task: object) -> None:
     """Refuse a run that writes texts: its answers have no class to watch."""
-    from headstart.exporting import refuse_written
+    from headstart.exporting.exporters import refuse_written
 
     del path
     refuse_written(task, "is not watched for drift")

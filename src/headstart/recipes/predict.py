@@ -130,7 +130,7 @@ def predict(
         for samples, names in parts:
             rule.num_expected = len(names or ())
             if names is not None and reader.leaves_out and len(names) > 1:
-                records += _predict_usable(opened, samples, names)
+                records += _predict_usable(opened, list(samples), names)
             else:
                 records += opened.predict(samples, names=names)
                 names = names or [one.name for one in records]

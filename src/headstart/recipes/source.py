@@ -54,7 +54,7 @@ def _are_for_words(asked: object) -> bool:
 
     several = asked if isinstance(asked, list | tuple) else [asked]
     starts = [find_start(one) if isinstance(one, str) else one for one in several]
-    known = [MODALITIES.get(getattr(start, "modality", "")) for start in starts]
+    known = [MODALITIES.get(m) for start in starts if (m := getattr(start, "modality", None))]
     return bool(known) and all(facts is not None and facts.has_words for facts in known)
 
 

@@ -120,7 +120,8 @@ def _is_text(table: Table, column: str) -> bool:
     cells = [cell for cell in table.head(column) if cell is not None]
     if not cells or not all(isinstance(cell, str) for cell in cells):
         return False
-    return len(set(cells)) > len(cells) // 2 and sum(map(_has_words, cells)) > len(cells) // 2
+    half = len(cells) // 2
+    return len(set(cells)) > half and sum(_has_words(str(cell)) for cell in cells) > half
 
 
 def _has_words(cell: str) -> bool:
