@@ -212,9 +212,7 @@ def test_files_of_two_forms_are_refused(tmp_path, heard):
     lines(tmp_path).rename(tmp_path / "train.jsonl")
     other = tmp_path / "test.jsonl"
     other.write_text("\n".join(json.dumps({"question": "a b c", "answers": "d"}) for _ in range(9)))
-    with pytest.raises(
-        DataError, match=r"questions with contexts and test.jsonl"
-    ) as no:
+    with pytest.raises(DataError, match=r"questions with contexts and test.jsonl") as no:
         hs.load(str(tmp_path))
     other.write_text("\n".join(json.dumps(row) for row in rows()[:6]))
     assert len(hs.load(str(tmp_path)).test) == 6

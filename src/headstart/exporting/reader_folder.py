@@ -126,9 +126,5 @@ def _check(
             told = written.model(**written.read_as(inputs.texts[place], own))
             found.append(torch.stack((told.start_logits[0], told.end_logits[0]), dim=1))
             expected.append(model(*to_tensors(arrays, model.device))[0].cpu())
-    if not found:
-        raise ExportError(
-            f"No question fits the {preprocess.max_length} tokens that the model reads at once, "
-            "and nothing could be compared. Train it with a larger --max-length."
-        )
+    assert found, "a word of a question and one of a context fit any window"
     check_same(torch.cat(found), torch.cat(expected), target)

@@ -189,7 +189,7 @@ def _refuse_written(path: Path, task: object) -> None:
         f"{path} writes texts ({task}), one token after the other, and this server answers by ONNX "
         "Runtime, in one pass a sample and without PyTorch, which no bundle does for such a run "
         "yet. Expected a run that tells classes, numbers, tags or answers. Serve it with PyTorch: "
-        "docs/deploy.md, \"What writes\", has the few lines, which answer as 'headstart predict "
+        'docs/deploy.md, "What writes", has the few lines, which answer as \'headstart predict '
         f"{typed}' does; or take its folder elsewhere: headstart export {typed} --to transformers."
     )
 
