@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -196,6 +197,36 @@ def test_windows_without_room_are_refused_and_larger_ones_help(run, tmp_path, he
     assert "longer than half of" not in " ".join(run.data["notes"])
     heard(note)
     hs.export(str(short.path), to="transformers", out=str(tmp_path / "out"))
+
+
+def test_what_transformers_has_no_class_for_is_refused_and_served(
+    run, tmp_path, heard, monkeypatch
+):
+    from transformers import AutoModelForQuestionAnswering
+
+    def unknown(*args, **more):
+        raise ValueError("no such configuration")
+
+    for wrong, match in (
+        (unknown, "has no question answering for"),
+        (lambda *args, **more: torch.nn.Module(), "do not fit transformers' Module"),
+    ):
+        monkeypatch.setattr(AutoModelForQuestionAnswering, "from_config", wrong)
+        with pytest.raises(ExportError, match=match) as told:
+            hs.export(str(run.path), to="transformers", out=str(tmp_path / "out"))
+        heard(told.value)  # served: tests/serving/test_questions_served.py
+
+
+def test_a_tokenizer_without_a_first_token_is_refused(run, heard):
+    preprocess = run.ensemble.first.encoder.preprocess
+    bare = preprocess.tokenizer.with_max_length(30)
+    frame = preprocess.tokenizer.pair_frame
+    bare.__dict__["pair_frame"] = replace(frame, before=())
+    pairs = [TextPair(WHERE, "Ada lives in Rome .")]
+    with pytest.raises(StartError, match="puts no token before a text") as told:
+        replace(preprocess, tokenizer=bare).read(pairs)
+    assert len(preprocess.read(pairs)) == 1  # an encoder such as BERT
+    heard(told.value)
 
 
 def test_what_is_of_another_task_is_refused(heard):
