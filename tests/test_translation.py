@@ -21,12 +21,18 @@ import pyarrow.parquet as pq  # noqa: E402
 import headstart as hs  # noqa: E402
 from headstart.cli import main  # noqa: E402
 from headstart.errors import ExportError  # noqa: E402
+from headstart.events import listen  # noqa: E402
+from headstart.recipes.predict import _tell_empty  # noqa: E402
+from headstart.reporting import render_text  # noqa: E402
 from headstart.starts import find_start  # noqa: E402
+from headstart.tasks import find_task  # noqa: E402
 from headstart.training.options.training_options import TrainingOptions  # noqa: E402
 from headstart.training.state.checkpoint import CheckpointFolder  # noqa: E402
 from headstart.tuning.arm import Arm  # noqa: E402
 from headstart.tuning.conditions import Conditions  # noqa: E402
 from headstart.tuning.setup import set_up  # noqa: E402
+from headstart.types import Prediction, Schema  # noqa: E402
+from headstart.types.texts import TOLD, text_array  # noqa: E402
 
 START = "scratch/seq2seq-tiny"
 SIZES = {"train": 240, "val": 30, "test": 40}
@@ -129,8 +135,27 @@ def test_what_was_trained_is_transformers_own(run, tmp_path):
     said = [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
     assert said == [one.text for one in run.predict(texts)]
     for kind in ("onnx", "pt2", "safetensors"):
-        with pytest.raises(ExportError, match=r"writes texts .*--to transformers"):
+        with pytest.raises(ExportError, match=r"becomes no bundle.*--to transformers"):
             hs.export(str(run.path), to=kind, out=str(tmp_path / kind))
+    with pytest.raises(ExportError, match=r"writes texts .*is not watched for drift yet"):
+        hs.monitor(str(run.path), texts)
+
+
+def test_answers_that_are_empty_are_counted(run):
+    schema = Schema("text", "seq2seq", ())
+    rows = np.zeros(4, TOLD)
+    rows["text"] = ["a b c d", " ", "", None]  # the last was not asked for
+    scores = find_task("seq2seq").scores(rows, text_array(["a b c d"] * 4), schema)
+    assert (scores.num_items, scores.to_json()["num_empty"]) == (3, 2)
+    test = {**run.metrics["test"], "num_empty": 2}
+    about = {"model": run.model_record, "data": run.data, "options": run.options}
+    told = render_text(metrics={**run.metrics, "test": test}, **about)
+    num = test["num_items"]
+    assert f"Empty answers: 2 of {num} items." in " ".join(told.split())
+    heard = []
+    with listen(lambda kind, fields: heard.append(fields.get("text"))):
+        _tell_empty([Prediction("", text, np.nan, (), text=text) for text in ("a", "")])
+    assert heard == ["1 of 2 answers is empty: nothing was written."]
 
 
 def test_a_run_is_a_start_with_its_own_vocabulary(run, folder, tmp_path):

@@ -80,7 +80,7 @@ class Int8Trial:
         if self.beside:
             return f"{self.way}: {self.beside}"
         batches = ", ".join(
-            f"{share:.2f} at a batch of {size}"
+            f"{share:.3f} at a batch of {size}"
             for size, share in zip(BATCH_SIZES, self.times, strict=True)
         )
         return (

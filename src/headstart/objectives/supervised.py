@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.errors import OptionError
-from headstart.objectives.several import batch_loss, item_means, split_mean
+from headstart.objectives.several import batch_loss, item_means, split_mean, tempered
 from headstart.objectives.spans import each_question, span_cross_entropy, whole_split
 from headstart.tasks import array_of, find_task
 from headstart.tasks.told_texts import told_of
@@ -119,7 +119,7 @@ def item_losses(
         task: Name of the task.
         logits: float32, shape (N, K).
         targets: As ``Task.standard`` gives them.
-        temperature: Divides the logits.
+        temperature: Divides the logits; of several targets those of classes.
 
     Returns:
         float64, shape (N,): log loss, of several labels its mean over them; or squared error.
@@ -129,6 +129,8 @@ def item_losses(
     """
     if find_task(task).tells_texts or find_task(task).finds_texts:
         return find_loss(task).of_items(logits, targets)  # nothing of it is calibrated
+    if parts := find_task(task).parts:
+        return item_means(parts, tempered(parts, logits, temperature), targets)
     divisor = np.float32(temperature)
     if isinstance(logits, Ragged):
         return find_loss(task).of_items(Ragged(logits.flat / divisor, logits.offsets), targets)

@@ -9,6 +9,7 @@ from headstart.errors import StartError, did_you_mean, quoted
 from headstart.preprocessing.base import Preprocess
 from headstart.preprocessing.for_dialogues import DialoguePreprocess
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_joined import ImageJoinedPreprocess, TextJoinedPreprocess
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess
 from headstart.preprocessing.for_questions import QuestionPreprocess
 from headstart.preprocessing.for_sequences import SequencePreprocess
@@ -28,6 +29,8 @@ KINDS: dict[str, type[Preprocess]] = {
     "pair_terms": PairTermPreprocess,
     "questions": QuestionPreprocess,
     "table": TablePreprocess,
+    "text_joined": TextJoinedPreprocess,
+    "image_joined": ImageJoinedPreprocess,
 }
 
 

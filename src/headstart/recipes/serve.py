@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -194,8 +194,12 @@ def _refuse_written(path: Path, task: object) -> None:
     )
 
 
-def bundle_of(path: Path) -> Path:
+def bundle_of(path: Path, refuse: Callable[[Path, object], None] = _refuse_written) -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
+
+    Args:
+        path: Of the bundle, or of the run.
+        refuse: Refuses a run whose task writes texts: no bundle of it can be made.
 
     Raises:
         RunFolderError: If it is neither, or a pretrained start.
@@ -212,7 +216,7 @@ def bundle_of(path: Path) -> Path:
     record = find_record(path, "model.json") or {}
     refuse_start(path, record)
     schema = record.get("schema")
-    _refuse_written(path, schema.get("task") if isinstance(schema, dict) else None)
+    refuse(path, schema.get("task") if isinstance(schema, dict) else None)
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name

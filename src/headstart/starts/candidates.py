@@ -32,13 +32,12 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     if own := find_task(dataset.schema.task).plain_start:
         return [find_start(own)]
     pretrained = sorted(local_starts("text"), key=lambda s: s.num_parameters)[:num_local]
-    if not pretrained:
-        small = find_start("scratch/bert-tiny")
-        pretrained = [small] if small.is_local and find_spec("transformers") else []
+    small = find_start("scratch/bert-tiny")
+    random = [small] if small.is_local and find_spec("transformers") else []
     task = find_task(dataset.schema.task)
     if task.tells_words or task.finds_texts:
-        return pretrained
-    return [find_start("scratch/tfidf"), *pretrained]
+        return [*pretrained, *random]  # words of a language that no start has read
+    return [find_start("scratch/tfidf"), *(pretrained or random)]
 
 
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:

@@ -57,6 +57,7 @@ class BuildRequest:
         tells_texts: Whether a text is told of each, by writing it.
         finds_texts: Whether pairs are questions, whose answers stand in the second texts.
         wanted: Of texts that are told those of train, for a vocabulary of both sides.
+        languages: Those of texts and of targets, of a start that is told them by tokens.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
@@ -81,6 +82,7 @@ class BuildRequest:
     tells_texts: bool = False
     finds_texts: bool = False
     wanted: Sequence[str] = ()
+    languages: str | None = None
     num_outputs: int = 1
     seed: int = 0
     framing: Framing = "crop"

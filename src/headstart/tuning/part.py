@@ -60,6 +60,18 @@ class Part:
         return None if lengths is None else lengths[self.places]
 
     @property
+    def batch_order(self) -> np.ndarray | None:
+        """By what samples of the part share a batch."""
+        order = self.whole.batch_order
+        return None if order is None else order[self.places]
+
+    @property
+    def told(self) -> Rows | None:
+        """What a network learns to tell of the part, where the whole holds it."""
+        told = self.whole.told
+        return None if told is None else told[self.places]
+
+    @property
     def gathered(self) -> Callable[[np.ndarray, np.ndarray], Ragged] | None:
         """How what is told of windows becomes a row a sample, where these are read in windows."""
         whole: Any = getattr(self.whole, "gathered", None)

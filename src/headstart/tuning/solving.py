@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from headstart.events import emit
-from headstart.preprocessing import Terms
 from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
-from headstart.tuning.features import features_of
+from headstart.tuning.features import features_of, sparse_features
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.grown import TooManyRowsError, grow, grow_again
 from headstart.tuning.part import Part
@@ -122,8 +121,8 @@ def _features(job: SolverJob, places: np.ndarray) -> tuple[Any, Any]:
     """Return the features of some samples of train and of all of val; of terms they are sparse."""
     train, val, prefix = job.train, job.val, job.prefix
     model, stop_requested = job.setup.model, job.stop_requested
-    if isinstance(train, Terms) and isinstance(val, Terms):
-        return train.matrix[places], val.matrix
+    if (sparse := sparse_features(model, train)) is not None:
+        return sparse[places], sparse_features(model, val)
     if prefix is not None and prefix.train_features is not None:
         features = prefix.train_features(places)
     else:

@@ -119,6 +119,11 @@ class TextNetwork(nn.Module):
         is_told = "token_type_ids" in inspect.signature(self.model.forward).parameters
         return is_told and isinstance(num_types, int) and num_types > 1
 
+    def blank_inputs(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Return one blank sample as ``forward`` takes it."""
+        blank = torch.ones(1, 4, dtype=torch.int64, device=device)
+        return blank, blank
+
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, each block, what follows with the last."""
         prefix, blocks = largest_list(self)
