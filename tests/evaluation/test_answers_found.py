@@ -98,7 +98,7 @@ def test_chinese_is_counted_by_characters():
     assert shared[0] == pytest.approx(2 * 0.6 / 1.6)
 
 
-def test_no_answer_is_right_only_where_there_is_none():
+def test_no_answer_is_right_only_where_there_is_none(heard):
     exact, shared = judged_answers(["", "", "Ada"], [[], ["Ada"], []])
     assert exact.tolist() == shared.tolist() == [1.0, 0.0, 0.0]
     found = score_answers(["", "", "Ada"], [[], ["Ada"], []])
@@ -106,8 +106,9 @@ def test_no_answer_is_right_only_where_there_is_none():
     assert found.figures["f1_answered"].value == 0.0
     assert found.figures["exact_match_unanswered"].value == 0.5
     assert set(score_answers(["Ada"], [["Ada"]]).figures) == {"f1", "exact_match"}
-    with pytest.raises(OptionError, match="expected one for each"):
+    with pytest.raises(OptionError, match="expected one for each") as told:
         judged_answers(["Ada"], [])
+    heard(told.value)
 
 
 def test_intervals_count_contexts_and_not_questions():

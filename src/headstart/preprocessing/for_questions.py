@@ -274,6 +274,12 @@ class QuestionPreprocess(PairPreprocess):
                 "BERT."
             )
         half = (self.max_length - frame.num_special) // 2
+        if half < 1:
+            raise StartError(
+                f"max_length {self.max_length} leaves no room for a question and its context in "
+                f"'{self.tokenizer.origin}', whose special tokens alone are {frame.num_special}. "
+                f"Expected at least {frame.num_special + 2}. Choose a larger one."
+            )
         pairs = [usable.samples.texts[i] for i in usable.places.tolist()]
         questions, lengths = self.tokenizer.bodies([pair.first for pair in pairs], half)
         known: dict[str, int] = {}

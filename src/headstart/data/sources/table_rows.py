@@ -121,7 +121,7 @@ def rows_beside(
     if not columns:
         return records
     task = find_task(records.task)
-    if task.tells_words or task.tells_texts:
+    if task.tells_words or task.tells_texts or task.finds_texts:
         raise DataError(
             f"Columns beside texts ({quoted(columns)}) help to tell a class or a number of a "
             f"sample, and {records.name} asks for {records.task}. Leave --beside out."
