@@ -414,5 +414,12 @@ def test_images_with_a_row_are_learned_from_together(tmp_path):
         [one.probabilities for one in told],
         atol=1e-5,
     )
+    # as a start it brings the images' part, and the audits look at these alone
+    words = {"num_steps": 4, "out": str(tmp_path / "next"), **QUICK}
+    after = hs.finetune(data, start=str(run.path), **words)
+    assert after.preprocess.kind == "image_joined"
+    assert "image alone" in " ".join(after.metrics["before_after"]["figures"])
+    with pytest.raises(OptionError, match=r"to 'timm' does not fit .* Say --to onnx"):
+        hs.export(run, to="timm", out=str(tmp_path / "timm"))
     with pytest.raises(OptionError, match="columns stand beside these, which cannot be mixed"):
         hs.finetune(data, start="scratch/simple-cnn", mixup=0.2, out=str(tmp_path / "x"), **QUICK)
