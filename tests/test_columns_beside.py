@@ -330,7 +330,7 @@ def test_new_rows_in_every_form_say_what_train_never_had(run, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "Column 'city' holds categories unknown to the model" in said
     assert "Columns that the model does not know are ignored: 'extra'." in said
-    with pytest.raises(DataError, match="Column 'city' is missing in the rows"):
+    with pytest.raises(DataError, match="The rows lack 'city'"):
         run.predict(frame.drop(columns="city"))
     with pytest.raises(DataError, match="'row 2' cannot be used: the text is empty"):
         run.predict([rows[0], {**rows[1], "review": ""}])
