@@ -192,16 +192,17 @@ def _named_text(free: Sequence[str], heads: dict[str, list[object]]) -> str:
 
 
 def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]]) -> Roles:
-    """Return texts where the only column holds different words, however short; else a table."""
+    """Return texts where the only column is called so or holds different words; else a table."""
     if len(free) == 1:
         words = [value for value in heads[free[0]] if not is_missing(value)]
         is_text = bool(words) and all(isinstance(value, str) for value in words)
         is_text = is_text and not all(is_like_a_date(str(value)) for value in words)
         numbers = [as_number(value) for value in words]
         distinct = len({str(value) for value in words})
+        is_named = free[0].strip().lower() in TEXT_NAMES
         differ = distinct == len(words) and IDENTIFIER.fullmatch(free[0]) is not None
         identifier = [_identifier(free[0], table.where)] if differ else []
-        if is_text and None in numbers and distinct > MOSTLY_DISTINCT * len(words):
+        if is_text and None in numbers and (is_named or distinct > MOSTLY_DISTINCT * len(words)):
             texts = _texts((free[0],), free, is_found=True)
             return replace(texts, findings=[*texts.findings, *identifier])
         return Roles("table", findings=identifier)

@@ -14,7 +14,7 @@ from headstart.model.heads import find_head
 from headstart.preprocessing import ImagePreprocess
 from headstart.starts import Encoder
 from headstart.tasks import find_task
-from headstart.types import Deciding, ImageSpec, Inputs, Rows, Schema, learned_targets
+from headstart.types import Deciding, ImageSpec, Inputs, Rows, Schema
 from headstart.types.texts import Telling
 
 
@@ -115,7 +115,7 @@ class Model(nn.Module):
 
     def learned_targets(self, inputs: Inputs) -> Rows:
         """Return what the loss takes of some samples: of texts the ids of their tokens."""
-        found = learned_targets(inputs)
+        found = inputs.told
         return self.standard_targets(inputs.targets) if found is None else found
 
     @property

@@ -20,6 +20,7 @@ from headstart.preprocessing.for_joined import (
     without_rows,
 )
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
+from headstart.preprocessing.for_questions import QuestionPreprocess, QuestionTokens
 from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -42,6 +43,8 @@ __all__ = [
     "PairTermPreprocess",
     "Pixels",
     "Preprocess",
+    "QuestionPreprocess",
+    "QuestionTokens",
     "SequencePreprocess",
     "SequenceTokens",
     "TablePreprocess",

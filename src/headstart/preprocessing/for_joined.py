@@ -83,6 +83,16 @@ class JoinedInputs:
         """Of texts that are told word by word; there are none."""
         return self.main.row_lengths
 
+    @property
+    def batch_order(self) -> np.ndarray | None:
+        """By what samples share a batch: that of the texts or images."""
+        return self.main.batch_order
+
+    @property
+    def told(self) -> Rows | None:
+        """None: the task says what is learned of a target."""
+        return self.main.told
+
     def __len__(self) -> int:
         return len(self.main)
 

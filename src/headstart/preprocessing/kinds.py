@@ -11,6 +11,7 @@ from headstart.preprocessing.for_dialogues import DialoguePreprocess
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_joined import ImageJoinedPreprocess, TextJoinedPreprocess
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess
+from headstart.preprocessing.for_questions import QuestionPreprocess
 from headstart.preprocessing.for_sequences import SequencePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -26,6 +27,7 @@ KINDS: dict[str, type[Preprocess]] = {
     "terms": TermPreprocess,
     "pairs": PairPreprocess,
     "pair_terms": PairTermPreprocess,
+    "questions": QuestionPreprocess,
     "table": TablePreprocess,
     "text_joined": TextJoinedPreprocess,
     "image_joined": ImageJoinedPreprocess,

@@ -111,10 +111,6 @@ def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
             text=f"The export is compared on samples that are none of the run's own: {reason}.",
         )
         return _strangers(run), None
-    if run.schema.parts:
-        text = "Nothing is kept that new answers are compared with: there are several targets."
-        emit("note", text=text)
-        return _own(run, dataset), None
     return _own(run, dataset), find_held_out(run, dataset)
 
 

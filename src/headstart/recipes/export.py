@@ -103,7 +103,7 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
     """
     from headstart.recipes import bundling
 
-    refuse_written(run.schema.task)
+    refuse_written(run.schema.task, "becomes no bundle, program or plain weights")
     if to == ONNX:
         agreement = bundling.write_bundle(run, folder, int8=int8)
     else:

@@ -20,12 +20,14 @@ from headstart.reporting.measures import (
     ladders_of_parts,
     task_of,
 )
+from headstart.reporting.terminal import wrapped
 from headstart.reporting.wording import (
     NO_SCORE,
     data_title,
     describe_bad_samples,
     describe_columns,
     describe_start,
+    empty_sentence,
     ensemble_sentence,
     format_duration,
     format_items,
@@ -149,6 +151,7 @@ def _headline(metrics: Json) -> list[str]:
     lead = f"{warning_of(metrics)} {figure}".lstrip()
     if not has_lost(metrics):
         lead = f"{lead} {compared}"
+    lead = f"{lead} {empty_sentence(metrics['test'])}".rstrip()
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
@@ -276,7 +279,7 @@ def _time(metrics: Json) -> list[str]:
 def _wrap(text: str, first: str, following: str | None = None) -> list[str]:
     """Break text into lines of at most 80 columns."""
     indent = " " * len(first) if following is None else following
-    lines = textwrap.wrap(_one_line(text), WIDTH, initial_indent=first, subsequent_indent=indent)
+    lines = wrapped(_one_line(text), WIDTH, first=first, following=indent)
     return lines or [first.rstrip()]
 
 

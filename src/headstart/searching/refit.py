@@ -43,7 +43,8 @@ def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
     fitted, setup = found.tuned.fitted, found.setup
     train, val = found.train, found.val
     num_fewer = len(train) - len(val)
-    is_solved = not setup.strategy.loops and setup.model.task.head == "linear"
+    task = setup.model.task
+    is_solved = not setup.strategy.loops and task.head == "linear" and not task.parts
     can = fitted is not None and is_solved
     if not can or len(val) < _LEAST_VAL or num_fewer < _LEAST_PART:
         return None

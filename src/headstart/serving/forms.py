@@ -116,16 +116,25 @@ def _read_texts(kind: str, data: bytes, bundle: Bundle, limits: ServerLimits) ->
         texts = bundle.preprocess.listed(read_csv(data, bundle))
     else:
         found = read_json(data)
+        named = {*bundle.preprocess.columns, "text"}
         if isinstance(found, dict):
-            if found.keys() - {"text", "texts"} or len(found) != 1:
+            if found.keys() - {*named, "texts"} or len(found) != 1:
                 raise bad_request("Expected a JSON object with 'text' or 'texts'.")
-            found = found.get("texts", [found.get("text")])
+            found = found.get("texts", [found])
         if not isinstance(found, list):
             raise bad_request("Expected a JSON list of texts.")
-        texts = found
+        texts = [_of_row(one, named) for one in found]
     check_num_rows(len(texts), limits)
     texts = checked_texts(texts, limits)
     return texts, [f"text {place + 1}" for place in range(len(texts))]
+
+
+def _of_row(row: Any, named: set[str]) -> Any:
+    """Return the text of a row as tables have them; what is no row stays as it is."""
+    if not isinstance(row, dict):
+        return row
+    texts = [row[name] for name in named if name in row]
+    return texts[0] if len(texts) == 1 else None
 
 
 def _text_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:

@@ -22,7 +22,7 @@ from headstart.errors import StartError
 from headstart.extras import require_text_extra
 from headstart.preprocessing import ImagePreprocess, Preprocess
 from headstart.starts.architecture import Lora
-from headstart.starts.encoder import Encoder
+from headstart.starts.encoder import DescribedNetwork, Encoder
 from headstart.tensors import evaluating, find_blocks, seeded
 from headstart.types import WRITING, Start
 
@@ -170,12 +170,8 @@ def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
         yield torch.zeros(shape, device=first.device, dtype=first.dtype)
         yield from _blank_cells(whole, first.device)
         return
-    blank: Any = getattr(encoder.network, "blank_inputs", None)
-    if blank is not None:
-        yield from blank(first.device)
-        return
-    for _ in preprocess.inputs:  # ids, mask, and of what writes the ids before each
-        yield torch.ones(1, 4, dtype=torch.int64, device=first.device)
+    assert isinstance(encoder.network, DescribedNetwork)
+    yield from encoder.network.blank_inputs(first.device)
     yield from _blank_cells(whole, first.device)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,7 @@ def _served(
 ) -> _Served:
     """Calibrate what is served, settle how it decides, save it, and read the test split with it."""
     own, test, val, dataset = setup.model, items.test, items.val, items.dataset
+    own.decide_by(replace(own.task.deciding, most_tokens=asked.answer_tokens))
     calibrate(own, tuned.val_logits, val.targets)
     model: Calibrated = own if together is None else together.ensemble
     val_logits = tuned.val_logits if together is None else together.calibrate(val.targets)
@@ -298,7 +299,11 @@ def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:
         )
     finally:  # it may be cut off
         model.load_state_dict(after)
-    return frozen.model.task.decisions(model_outputs(frozen.model, logits))
+    task = frozen.model.task
+    if task.finds_texts:  # how often it says nothing is its own, and not the fine-tuned model's
+        own = task.outputs(fitted.val_logits, items.dataset.schema)
+        task = task.deciding_by(task.tuned(own, val.targets))
+    return task.decisions(model_outputs(frozen.model, logits))
 
 
 def _frozen(

@@ -186,6 +186,7 @@ def _encoder(
         size=options.input_size,
         drop_path=drop_path,
         max_length=options.max_length,
+        languages=options.languages,
         dropout=options.encoder_dropout,
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
@@ -193,6 +194,7 @@ def _encoder(
         second_column=dataset.schema.sides[1] if dataset.schema.sides else None,
         tells_words=find_task(dataset.schema.task).tells_words,
         tells_texts=find_task(dataset.schema.task).tells_texts,
+        finds_texts=find_task(dataset.schema.task).finds_texts,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )

@@ -22,6 +22,7 @@ from headstart.tuning.features import features_of, sparse_features
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.grown import TooManyRowsError, grow, grow_again
 from headstart.tuning.part import Part
+from headstart.tuning.question_probe import probe_questions
 from headstart.tuning.setup import TrainingSetup, subsample
 from headstart.tuning.several_probe import probe_several
 from headstart.tuning.word_probe import probe_words
@@ -82,6 +83,8 @@ def solver_of(setup: TrainingSetup) -> Solver:
     """Return how a model is solved for."""
     if setup.model.task.tells_words:
         return WORDS
+    if setup.model.task.finds_texts:
+        return ANSWERS
     if setup.model.task.parts:
         return SEVERAL
     return TREES if setup.model.encoder.is_grown else LINEAR
@@ -197,6 +200,18 @@ def _fit_words(job: SolverJob) -> Probe:
     )
 
 
+def _fit_answers(job: SolverJob) -> Probe:
+    """Fit two vectors to the features of single tokens: where answers begin and end."""
+    places = subsample(job.train.targets, job.limit, seed=job.setup.recipe.seed)
+    return probe_questions(
+        job.setup.model,
+        Part(job.train, places),
+        job.val,
+        deadline=job.deadline,
+        stop_requested=job.stop_requested,
+    )
+
+
 def _grow(job: SolverJob) -> Probe:
     """Grow trees.
 
@@ -274,6 +289,13 @@ WORDS = Solver(
     False,
     _fit_words,
     lambda fitted: f"Probe of words: {_told(fitted)}; penalty by {fitted.chosen_by}",
+)
+ANSWERS = Solver(
+    "Linear probe of where answers begin and end",
+    "probe on",
+    False,
+    _fit_answers,
+    lambda fitted: f"Probe of answers: {_told(fitted)}; penalty by {fitted.chosen_by}",
 )
 SEVERAL = Solver(
     "Linear probe of each target on the frozen encoder",

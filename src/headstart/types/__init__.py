@@ -16,14 +16,13 @@ from headstart.types.data import (
     Dataset,
     Identified,
     Inputs,
+    PlainInputs,
     Samples,
     Schema,
     Split,
     SplitName,
     TaskName,
     elements_of,
-    learned_targets,
-    ordering_lengths,
 )
 from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
@@ -109,6 +108,7 @@ __all__ = [
     "NumberFormat",
     "NumberStyle",
     "OfModality",
+    "PlainInputs",
     "Prediction",
     "Predictions",
     "Ragged",
@@ -130,8 +130,6 @@ __all__ = [
     "elements_of",
     "in_number",
     "is_among",
-    "learned_targets",
-    "ordering_lengths",
     "rows_of",
 ]
 

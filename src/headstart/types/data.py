@@ -213,6 +213,11 @@ class Inputs(Protocol):
             where all have one shape.
         row_lengths: int64, shape (N,), where something is told of other elements than those of
             ``lengths``: of the words of a text; None where not.
+        batch_order: int64, shape (N,), by what samples are alike enough to share a batch; None
+            where any may.
+        told: What a network learns to tell of each sample, where the inputs hold it as it needs it:
+            of texts the ids of their tokens; None where a task says what is learned of a target
+            (``Task.standard``).
     """
 
     @property
@@ -250,6 +255,16 @@ class Inputs(Protocol):
         """int64, shape (N,), or None where nothing is told of other elements."""
         ...
 
+    @property
+    def batch_order(self) -> np.ndarray | None:
+        """int64, shape (N,), by what samples share a batch, or None where any may."""
+        ...
+
+    @property
+    def told(self) -> Rows | None:
+        """N rows of what a network learns to tell, or None where the task says it."""
+        ...
+
     def __len__(self) -> int: ...
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -273,23 +288,31 @@ def elements_of(inputs: Inputs) -> np.ndarray | None:
     return inputs.lengths if inputs.row_lengths is None else inputs.row_lengths
 
 
-def ordering_lengths(inputs: Inputs) -> np.ndarray | None:
-    """Return by what samples are alike enough to share a batch, int64, shape (N,), or None.
+class PlainInputs:
+    """What inputs are unless they say otherwise: of one shape, told as their task says.
 
-    How long they are, but where inputs say otherwise: pairs are long on both sides.
+    What differs in length shares batches by it.
     """
-    found: np.ndarray | None = getattr(inputs, "batch_order", inputs.lengths)
-    return found
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """None: all samples have one shape."""
+        return None
 
-def learned_targets(inputs: Inputs) -> Rows | None:
-    """Return what a network learns to tell of each sample, where inputs hold it as they need it.
+    @property
+    def row_lengths(self) -> np.ndarray | None:
+        """None: nothing is told of other elements."""
+        return None
 
-    Of texts the ids of their tokens, ``Ragged``, what is not told being -100; None where a task
-    says what is learned of a target (``Task.standard``).
-    """
-    found: Rows | None = getattr(inputs, "told", None)
-    return found
+    @property
+    def batch_order(self) -> np.ndarray | None:
+        """How long they are."""
+        return self.lengths
+
+    @property
+    def told(self) -> Rows | None:
+        """None: the task says what is learned of a target."""
+        return None
 
 
 @dataclass(frozen=True)

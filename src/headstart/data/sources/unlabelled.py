@@ -18,6 +18,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.sources.conll import is_conll, read_conll
 from headstart.data.sources.dialogues import asked_in
 from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
+from headstart.data.sources.folder_tree import files_below
 from headstart.data.sources.given_tables import AsTrained, is_table
 from headstart.data.sources.handed import table_pictures
 from headstart.data.sources.listed import row_number
@@ -55,12 +56,7 @@ def _all_images(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
 def _images(path: Path) -> list[Path]:
     """Return the images that a path stands for: of a folder, what training takes for images."""
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
-        inside = sorted(
-            Path(folder) / name
-            for folder, _, names in os.walk(path)
-            for name in names
-            if is_image(name)
-        )
+        inside = sorted(file for file in files_below(path) if is_image(file.name))
         if not inside:
             raise DataError(
                 f"{path} holds no image files; expected some that end in "
@@ -84,12 +80,8 @@ def _text_files(word: str, is_text: bool) -> list[str]:
     if os.path.isdir(word) and is_table(word):
         return [word]
     if os.path.isdir(word):
-        inside = sorted(
-            str(Path(folder) / name)
-            for folder, _, names in os.walk(word)
-            for name in names
-            if name.lower().endswith(".txt")
-        )
+        found = files_below(Path(word))
+        inside = sorted(str(file) for file in found if file.suffix.lower() == ".txt")
         if not inside:
             raise DataError(
                 f"{word} holds no text files; expected some that end in .txt. Name the files "
