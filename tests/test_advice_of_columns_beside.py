@@ -102,7 +102,7 @@ def predict(run, folder: Path, *, is_whole: bool) -> object:
 
 @pytest.mark.parametrize(
     ("do", "said"),
-    [(evaluate, "and the model reads the columns"), (predict, "is missing in the rows")],
+    [(evaluate, "and the model reads the columns"), (predict, "The rows lack 'stars'")],
 )
 def test_what_is_advised_of_samples_is_answered(do, said, run, follow, heard) -> None:
     follow(Case(partial(do, run, is_whole=False), said, partial(do, run, is_whole=True)))

@@ -6,6 +6,7 @@ import io
 import json
 import signal
 from hashlib import sha256
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,16 @@ import headstart as hs
 from headstart.bundles import open_bundle
 from headstart.errors import DataError, Interrupted, OptionError, StartError
 from headstart.events import listen
+from headstart.model import Ensemble, Member, model_outputs
 from headstart.preprocessing import JoinedInputs, given_of, rows_of, without_rows
 from headstart.serving.forms import form_of
 from headstart.serving.limits import ServerLimits
 from headstart.starts import rebuild_encoder
 from headstart.starts.joined import RowFeatures
-from headstart.tuning.column_worth import columns_at, stand_ins
+from headstart.tuning.baselines import Items, Rival
+from headstart.tuning.budget import Budget
+from headstart.tuning.column_worth import column_worth, columns_at, stand_ins
+from headstart.tuning.together import Together
 from headstart.types import Column, TableSpec
 
 WORDS = "staff was kind and we had a long quiet night near the old station"
@@ -258,6 +263,23 @@ def test_what_stands_for_a_column_is_trains_own(network):
     assert known[codes[0] - 1] in ("Rome", "Bonn", "Lima")
 
 
+def test_of_models_that_answer_together_each_does_without_the_column(run, network):
+    data = hs.load(reviews(160), text="review", beside=["price", "city"])
+    ensemble = Ensemble([Member(run.model), Member(network.model)])
+    val, test = (ensemble.prepare(data, name) for name in ("val", "test"))
+    train = run.preprocess.prepare(data, "train")
+    items = Items(data, train, val[0], test[0])
+    together = Together(ensemble, ensemble.run_each(val, phase="val"), test)
+    logits = ensemble.run(test, phase="test")
+    model = Rival("both", ensemble.task.decisions(model_outputs(ensemble, logits)))
+    setup = SimpleNamespace(model=run.model, recipe=SimpleNamespace(seed=0))
+    found = column_worth(items, setup, ensemble, model, budget=Budget(None), together=together)
+    figures = found["left_out"]["figures"]
+    assert figures["without 'review'"]["value"] < figures["both"]["value"]
+    alone = column_worth(items, setup, run.model, model, budget=Budget(None))
+    assert list(alone["left_out"]["figures"]) == list(figures)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["head", "last-n", "lp-ft", "lora"])
 def test_every_strategy_takes_both(tmp_path, strategy):
@@ -308,7 +330,7 @@ def test_new_rows_in_every_form_say_what_train_never_had(run, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "Column 'city' holds categories unknown to the model" in said
     assert "Columns that the model does not know are ignored: 'extra'." in said
-    with pytest.raises(DataError, match="Column 'city' is missing in the rows"):
+    with pytest.raises(DataError, match="The rows lack 'city'"):
         run.predict(frame.drop(columns="city"))
     with pytest.raises(DataError, match="'row 2' cannot be used: the text is empty"):
         run.predict([rows[0], {**rows[1], "review": ""}])
@@ -392,5 +414,12 @@ def test_images_with_a_row_are_learned_from_together(tmp_path):
         [one.probabilities for one in told],
         atol=1e-5,
     )
+    # as a start it brings the images' part, and the audits look at these alone
+    words = {"num_steps": 4, "out": str(tmp_path / "next"), **QUICK}
+    after = hs.finetune(data, start=str(run.path), **words)
+    assert after.preprocess.kind == "image_joined"
+    assert "image alone" in " ".join(after.metrics["before_after"]["figures"])
+    with pytest.raises(OptionError, match=r"to 'timm' does not fit .* Say --to onnx"):
+        hs.export(run, to="timm", out=str(tmp_path / "timm"))
     with pytest.raises(OptionError, match="columns stand beside these, which cannot be mixed"):
         hs.finetune(data, start="scratch/simple-cnn", mixup=0.2, out=str(tmp_path / "x"), **QUICK)

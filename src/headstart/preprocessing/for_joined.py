@@ -191,10 +191,9 @@ class JoinedPreprocess(Preprocess):
         there = set(rows.columns)
         if missing := [name for name in self.columns if name not in there]:
             raise DataError(
-                f"Column {quoted(missing)} is missing in the rows (found: {quoted(rows.columns)}). "
-                f"The model reads {self.modality}s together with columns of their rows: "
-                f"{quoted(self.columns)}. Add it; single cells beside the {self.modality} may be "
-                "empty."
+                f"The rows lack {quoted(missing)} (found: {quoted(rows.columns)}). The model reads "
+                f"{self.modality}s together with columns of their rows: {quoted(self.columns)}. "
+                f"Add what is missing; single cells beside the {self.modality} may be empty."
             )
         mains = _values(values, rows, self.reads.columns)
         unknown = [name for name in rows.columns if name not in self.columns]

@@ -190,7 +190,9 @@ def _fitting(run: Run, to: str) -> str:
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
     modality = run.schema.modality
-    fitting = [*rows_of(EXPORTERS, modality), *OF_ALL]
+    # no library knows of columns beside texts and images
+    libraries = {} if run.schema.beside else rows_of(EXPORTERS, modality)
+    fitting = [*libraries, *OF_ALL]
     if to not in ("auto", *fitting):
         raise OptionError(
             f"to '{to}' does not fit {run.path}, which reads {modality}s; expected "
