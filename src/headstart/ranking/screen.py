@@ -56,6 +56,8 @@ _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
 _MOST_ROW_SECONDS = 600.0
+_SHARE_SPENT = "left out: screening's share of the budget is spent"
+_ALL_SPENT = "left out: the whole budget is spent"
 _LEAST_LEFT = 2.0  # seconds, on one idle core: figures alone take more
 
 
@@ -183,19 +185,16 @@ def screen(
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run
         if best > float("-inf") and budget.spent > until - 1.0:
-            why = "left out: screening's share of the budget is spent"
-            found.append(_left_out(start, metric, why, is_late=True))
+            found.append(_left_out(start, metric, _SHARE_SPENT, is_late=True))
         elif index > 0 and best == float("-inf") and budget.left < _LEAST_LEFT * budget.load:
             # nothing can be made and evaluated any more; to look on would only end later
-            why = "left out: the whole budget is spent"
-            found.append(_left_out(start, metric, why, is_late=True))
+            found.append(_left_out(start, metric, _ALL_SPENT, is_late=True))
         elif is_possible() and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long, is_late=True))
         else:
             found.append(attempt(start, index, allowance))
             opening.note(start)
-    late = [place for place, one in enumerate(found) if one.is_late]
-    for place in sorted(late, key=lambda place: _seconds(found[place])):
+    for place in _late_places(found):
         # what the others have left may be enough for one that was too slow for its part, and the
         # moment in which it was refused may have been a busy one
         start, left = found[place].start, until - budget.spent
@@ -206,6 +205,12 @@ def screen(
     if not is_possible():
         raise _none_tried(found)
     return sorted(found, key=lambda one: _order(one, sign))
+
+
+def _late_places(found: Sequence[Candidate]) -> list[int]:
+    """Return where those stand that were refused for want of time, the quickest first."""
+    late = [place for place, one in enumerate(found) if one.is_late]
+    return sorted(late, key=lambda place: _seconds(found[place]))
 
 
 def _none_tried(found: Sequence[Candidate]) -> StartError:
