@@ -155,8 +155,7 @@ def screen(
     opening = Opening()
     best = float("-inf")
 
-    def is_possible() -> bool:
-        """Return whether there is something to hand over, or to train with what is left."""
+    def is_possible() -> bool:  # there is something to hand over, or to train with what is left
         return best > float("-inf") or any(map(_is_slow, found))
 
     def attempt(start: Start, place: int, allowance: float) -> Candidate:
@@ -202,7 +201,16 @@ def screen(
             found[place] = attempt(start, len(starts) - 1, left)
             opening.note(start)
     emit("task", name="screening", done=len(starts), total=len(starts))
-    if not is_possible():
+    return _in_order(found, sign, is_possible=is_possible())
+
+
+def _in_order(found: Sequence[Candidate], sign: float, *, is_possible: bool) -> list[Candidate]:
+    """Return the candidates, the best first.
+
+    Raises:
+        StartError: If there is nothing to train.
+    """
+    if not is_possible:
         raise _none_tried(found)
     return sorted(found, key=lambda one: _order(one, sign))
 
