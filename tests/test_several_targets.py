@@ -253,6 +253,31 @@ def test_the_server_has_an_output_a_target(run, tmp_path):
         ]
 
 
+def test_several_targets_are_watched(run, tmp_path):
+    bundle = hs.export(str(run.path), to="onnx", out=str(tmp_path / "bundle"))
+    same, other = _rows(400, 9)[list("abcd")], _rows(400, 10)[list("abcd")]
+    other["b"] += 1.0  # of which the price is told
+    states = []
+    for name, frame in (("same", same), ("other", other)):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        (window,) = hs.monitor(str(bundle), [str(tmp_path / f"{name}.csv")]).state["windows"]
+        states.append(window["state"])
+    assert states == ["no drift", "drift"]
+    assert [one["name"] for one in window["columns"] if one["is_drift"]] == ["b"]
+    told = {one["name"]: one["share"] - one["reference"] for one in window["classes"]}
+    named = ["kind: down", "kind: up", "grade: high", "grade: low", "grade: mid"]
+    assert sorted(told) == sorted([*named, *(name for name in told if "price: above" in name)])
+    assert max(told, key=lambda name: told[name]).startswith("price: above")
+    assert window["detectors"]["classes"]["is_drift"]
+    with ServingProcess(bundle) as server:
+        server.post("/v1/predict", same.iloc[:5].to_dict("records"))
+        _, _, metrics = server.ask("GET", "/metrics")
+    counted = [line for line in metrics.decode().splitlines() if "predictions_total{" in line]
+    of_kind = [float(line.split()[-1]) for line in counted if "kind: " in line]
+    assert sum(of_kind) == 5
+    assert len(counted) == len(told)
+
+
 def test_what_cannot_be_is_refused_by_name(run, tmp_path):
     data = hs.load(_rows(120, 4), label=LABELS)
     with pytest.raises(StartError, match="grows trees for one target"):

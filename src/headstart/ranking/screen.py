@@ -56,8 +56,6 @@ _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
 _MOST_ROW_SECONDS = 600.0
-_SHARE_SPENT = "left out: screening's share of the budget is spent"
-_ALL_SPENT = "left out: the whole budget is spent"
 _LEAST_LEFT = 2.0  # seconds, on one idle core: figures alone take more
 
 
@@ -148,14 +146,13 @@ def screen(
         # what is grown or solved for here is no sample of the work, but the whole of it
         seconds = min(max(seconds, budget.may_take("screened rows")), _MOST_ROW_SECONDS)
     until = budget.spent + seconds
-    task = find_task(dataset.schema.task)
-    metric = task.headline
-    sign = 1.0 if task.figures[metric].is_higher_better else -1.0
+    metric, sign = _headline(dataset)
     found: list[Candidate] = []
     opening = Opening()
     best = float("-inf")
 
-    def is_possible() -> bool:  # there is something to hand over, or to train with what is left
+    def is_possible() -> bool:
+        """Return whether there is something to hand over, or to train with what is left."""
         return best > float("-inf") or any(map(_is_slow, found))
 
     def attempt(start: Start, place: int, allowance: float) -> Candidate:
@@ -178,45 +175,45 @@ def screen(
         return candidate
 
     for index, start in enumerate(starts):
-        # what is trained needs more time to show what it can than what is only probed
         weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
         allowance = max(1.0, until - budget.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run
         if best > float("-inf") and budget.spent > until - 1.0:
-            found.append(_left_out(start, metric, _SHARE_SPENT, is_late=True))
+            why = "left out: screening's share of the budget is spent"
+            found.append(_left_out(start, metric, why, is_late=True))
         elif index > 0 and best == float("-inf") and budget.left < _LEAST_LEFT * budget.load:
             # nothing can be made and evaluated any more; to look on would only end later
-            found.append(_left_out(start, metric, _ALL_SPENT, is_late=True))
+            why = "left out: the whole budget is spent"
+            found.append(_left_out(start, metric, why, is_late=True))
         elif is_possible() and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long, is_late=True))
         else:
             found.append(attempt(start, index, allowance))
             opening.note(start)
-    for place in _late_places(found):
-        # what the others have left may be enough for one that was too slow for its part, and the
-        # moment in which it was refused may have been a busy one
+    for place in _late(found):
         start, left = found[place].start, until - budget.spent
         if left > _WORTH_SECONDS and not (is_possible() and opening.refusal(start, budget)):
             found[place] = attempt(start, len(starts) - 1, left)
             opening.note(start)
     emit("task", name="screening", done=len(starts), total=len(starts))
-    return _in_order(found, sign, is_possible=is_possible())
-
-
-def _in_order(found: Sequence[Candidate], sign: float, *, is_possible: bool) -> list[Candidate]:
-    """Return the candidates, the best first.
-
-    Raises:
-        StartError: If there is nothing to train.
-    """
-    if not is_possible:
+    if not is_possible():
         raise _none_tried(found)
     return sorted(found, key=lambda one: _order(one, sign))
 
 
-def _late_places(found: Sequence[Candidate]) -> list[int]:
-    """Return where those stand that were refused for want of time, the quickest first."""
+def _headline(dataset: Dataset) -> tuple[str, float]:
+    """Return the name of the figure that is chosen by, and 1 or -1 where less is better."""
+    task = find_task(dataset.schema.task)
+    return task.headline, 1.0 if task.figures[task.headline].is_higher_better else -1.0
+
+
+def _late(found: Sequence[Candidate]) -> list[int]:
+    """Return the places of those that time alone has left out, the quickest first.
+
+    What the others have left may be enough for one that was too slow for its part, and the moment
+    in which it was refused may have been a busy one.
+    """
     late = [place for place, one in enumerate(found) if one.is_late]
     return sorted(late, key=lambda place: _seconds(found[place]))
 

@@ -203,6 +203,7 @@ def _record(
         Interrupted: If someone asked to stop.
     """
     from headstart.engines import passes_by
+    from headstart.preprocessing import without_rows
     from headstart.ranking.rank import rank_starts
     from headstart.ranking.scored import RankingJob
     from headstart.training.contract import StopRequested
@@ -220,6 +221,11 @@ def _record(
             f"data everywhere. Put the same files on every machine."
         )
     _refuse_others(options, dataset)
+    if dataset.schema.beside:
+        about = dataset.schema.facts.nouns
+        text = f"Starts are ranked by the {about} alone, without the columns beside them."
+        emit("note", text=text)
+        dataset = without_rows(dataset)
     starts = _candidates(options, dataset, most)
     budget = Budget(limit, spent_before(dataset))
     # each process times its own passes: what it chooses is no decision for the others
@@ -253,9 +259,11 @@ def _refuse_others(options: RankOptions, dataset: Dataset) -> None:
     from headstart.tasks import find_task
 
     task = find_task(dataset.schema.task)
-    if not (task.tells_words or task.tells_texts or task.parts):
+    if not (task.tells_words or task.tells_texts or task.finds_texts or task.parts):
         return
     told = f"a tag for each word ({task.name})"
+    if task.finds_texts:
+        told = f"answers to find ({task.name})"
     if task.tells_texts:
         told = f"a text to be written ({task.name})"
     if task.parts:

@@ -1,8 +1,8 @@
 """``fit`` without a contest: the best start of the screening is fine-tuned as ``finetune`` does it.
 
-For tasks whose answers are texts: starts split these into tokens of their own, so that their losses
-are no common measure for arms, soups and finalists, and writing val at every rung would take most
-of a budget. Left out, therefore: other strategies and rates than the start's own.
+For tasks whose answers are texts, written or found: starts split these into tokens of their own, so
+that their losses are no common measure for arms, soups and finalists, and writing val at every rung
+would take most of a budget. Left out, therefore: other strategies and rates than the start's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def has_no_contest(task: Task) -> bool:
     """Return whether the best start of the screening is fine-tuned as it is."""
-    return task.tells_texts
+    return task.tells_texts or task.finds_texts
 
 
 def go_straight(

@@ -228,7 +228,7 @@ def train_limit(
     if each * len(samples) < budget.may_take("all samples"):
         return None
     worth = budget.may_take("samples") / max(1e-9, each)
-    if not isinstance(setup.preprocess, TermPreprocess):
+    if not isinstance(setup.preprocess.main, TermPreprocess):
         worth = min(max(0.0, budget.left) / (STEP_PASSES * seconds_per_sample), worth)
     return max(int(worth), 20 * len(dataset.schema.classes))
 
