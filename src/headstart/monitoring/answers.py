@@ -87,7 +87,7 @@ def _of_parts(task: Task, outputs: np.ndarray) -> KeptAnswers:
         else:
             flags.append((own > part.mean).astype(np.uint8))
             values.append((own[:, 0] - part.mean) / part.scale)
-    numbers = np.mean(sure or values, axis=0, dtype=np.float32)
+    numbers = np.asarray(np.mean(sure or values, axis=0), np.float32)
     return KeptAnswers(numbers, np.concatenate(flags, axis=1) if sure else None)
 
 
