@@ -4,6 +4,7 @@
     HEADSTART_DATA=… python benchmarks/label_fractions.py curve --out runs/curve
     HEADSTART_DATA=… python benchmarks/label_fractions.py table --out runs/curve
     HEADSTART_DATA=… python benchmarks/label_fractions.py picture --out runs/curve > curve.svg
+    HEADSTART_DATA=… python benchmarks/label_fractions.py rates --out runs/curve
 
 ``pretrain`` learns from the images of train, without labels (``headstart pretrain --objective
 mae``); stopped, the same command goes on. ``curve`` fine-tunes at 1, 10 and 100 % of the labels:
@@ -11,7 +12,9 @@ from that start as a probe, with its last two layers, and whole; the same networ
 weights, also as a probe and in the same way as the start, since a probe before training helps
 random weights, too; and pixels with logistic regression. Each is one ``hs.finetune``, so that every
 figure comes from a run folder; what stands there already is not run again, and ``--most-seconds``
-ends the command between two runs. ``table`` prints what there is. The test items are the same;
+ends the command between two runs. ``table`` prints what there is. ``rates`` fine-tunes the start
+whole at several peak rates (``--rates``) and multiples of the first layer (``--bottoms``), and
+prints each beside the first, paired by seed. The test items are the same;
 each seed draws its own labelled samples, and the intervals are over seeds (Student's t), or over
 test items where there is one seed.
 
@@ -72,8 +75,11 @@ def chosen(split: Split, places: np.ndarray) -> Split:
 
 
 def read(said: argparse.Namespace) -> Dataset:
-    """Return the data with as many images of train as were asked for."""
+    """Return the data with as many images of train and of test as were asked for."""
     data = hs.load(said.data)
+    if said.test_images and said.test_images < len(data.test):
+        places = np.sort(np.random.default_rng(1).permutation(len(data.test))[: said.test_images])
+        data = replace(data, test=chosen(data.test, places))
     if not said.images or said.images >= len(data.train):
         return data
     places = np.sort(np.random.default_rng(0).permutation(len(data.train))[: said.images])
@@ -120,6 +126,7 @@ def pretrain(said: argparse.Namespace) -> None:
             learning_rate=said.learning_rate,
             augment=said.augment,
             budget=said.budget,
+            num_steps=said.num_steps,
             out=str(out),
             resume=resume,
         )
@@ -129,7 +136,9 @@ def pretrain(said: argparse.Namespace) -> None:
     print(run.report())
 
 
-def fine_tune(data: Dataset, way: str, said: argparse.Namespace, out: Path, seed: int) -> None:
+def fine_tune(
+    data: Dataset, way: str, said: argparse.Namespace, out: Path, seed: int, **more: Any
+) -> None:
     """Fine-tune one way; a run folder stands there afterwards."""
     options = dict(WAYS[way])
     start = str(Path(said.out) / "start") if options.pop("start") == "own" else said.start
@@ -141,11 +150,12 @@ def fine_tune(data: Dataset, way: str, said: argparse.Namespace, out: Path, seed
         data,
         start=start,
         input_size=said.size,
-        augment="digits" if options["strategy"] != "head" else "none",
+        augment=said.tuned_augment if options["strategy"] != "head" else "none",
         seed=seed,
         out=str(out),
         overwrite=out.exists(),
         **options,
+        **more,
     )
 
 
@@ -181,7 +191,7 @@ def curve(said: argparse.Namespace) -> None:
     for seed in range(said.seeds):
         for fraction in said.fractions:
             some = labelled(data, fraction, seed)
-            for way in (*WAYS, PIXELS):
+            for way in said.ways or (*WAYS, PIXELS):
                 out = place(said, way, fraction, seed)
                 if (out / "metrics.json").exists() and not (out / "state").exists():
                     continue
@@ -191,6 +201,61 @@ def curve(said: argparse.Namespace) -> None:
                     solve_pixels(some, out, said.size)
                 else:
                     fine_tune(some, way, said, out, seed)
+
+
+def rates(said: argparse.Namespace) -> None:
+    """Fine-tune whole at each rate; print accuracies and paired differences from the first."""
+    began, data, way = time.monotonic(), read(said), "own start, full"
+    pairs = [(rate, bottom) for rate in said.rates for bottom in said.bottoms]
+    for seed in range(said.seeds):
+        for fraction in said.fractions:
+            some = labelled(data, fraction, seed)
+            for rate, bottom in pairs:
+                out = place(said, f"rate {rate:g} bottom {bottom:g}", fraction, seed)
+                if (out / "metrics.json").exists() and not (out / "state").exists():
+                    continue
+                if time.monotonic() - began < said.most_seconds:
+                    more = {"learning_rate": rate, "bottom_multiplier": bottom}
+                    fine_tune(some, way, said, out, seed, **more)
+    print(describe_machine(1).sentence())
+    rows = []
+    for rate, bottom in pairs:
+        row = [f"{rate:g}", f"{bottom:g}"]
+        for fraction in said.fractions:
+            own, first = (
+                accuracies(said, f"rate {r:g} bottom {b:g}", fraction)
+                for r, b in ((rate, bottom), pairs[0])
+            )
+            both = sorted(own.keys() & first.keys())
+            row += [mean_of([own[seed] for seed in both])]
+            row += [mean_of([own[seed] - first[seed] for seed in both], "+.4f")]
+        rows.append(row)
+    head = ["rate", "first layer's"]
+    for fraction in said.fractions:
+        head += [f"{fraction:.0%} of labels", "minus the first"]
+    print(markdown_table(head, rows))
+
+
+def accuracies(said: argparse.Namespace, way: str, fraction: float) -> dict[int, float]:
+    """Return the accuracy of a way by seed, of those that were run."""
+    found = {}
+    for seed in range(said.seeds):
+        file = place(said, way, fraction, seed) / "metrics.json"
+        if file.exists():
+            figures = json.loads(file.read_text())["test"]["figures"]
+            found[seed] = float(figures["accuracy"]["value"])
+    return found
+
+
+def mean_of(values: list[float], form: str = ".4f") -> str:
+    """Return a mean with its 95 % interval by Student's t, and how many seeds."""
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return f"{values[0]:{form}} (1)" if values else "-"
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.mean(values)
+    return f"{mean:{form}} [{mean - half:{form}}, {mean + half:{form}}] ({len(values)})"
 
 
 def place(said: argparse.Namespace, way: str, fraction: float, seed: int) -> Path:
@@ -203,9 +268,16 @@ def table(said: argparse.Namespace) -> None:
     """Print the accuracies there are."""
     print(describe_machine(1).sentence())
     rows = []
-    for way in (*WAYS, PIXELS):
+    for way in said.ways or (*WAYS, PIXELS):
         cells = [told(said, way, fraction) for fraction in said.fractions]
         rows.append([way, *cells])
+    own, none = "own start, full", "random weights, full"
+    cells = []
+    for fraction in said.fractions:
+        first, second = (accuracies(said, way, fraction) for way in (own, none))
+        both = sorted(first.keys() & second.keys())
+        cells.append(mean_of([first[seed] - second[seed] for seed in both], "+.4f"))
+    rows.append([f"{own} - {none}", *cells])
     print(markdown_table(["way", *(f"{f:.0%} of labels" for f in said.fractions)], rows))
 
 
@@ -284,24 +356,36 @@ def picture(said: argparse.Namespace) -> None:
 def main() -> None:
     """Do what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("pretrain", "curve", "table", "picture"))
+    parser.add_argument("what", choices=("pretrain", "curve", "table", "picture", "rates"))
     parser.add_argument("--out", required=True)
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--start", default="scratch/vit-mini")
     parser.add_argument("--size", type=int, default=16)
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--test-images", type=int, default=0, help="all when not given")
     parser.add_argument("--budget", default=None)
+    parser.add_argument("--num-steps", type=int, help="of the pretraining, in place of a budget")
+    parser.add_argument("--ways", nargs="+", choices=(*WAYS, PIXELS), help="all when not given")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--augment", default="none")
+    parser.add_argument("--tuned-augment", default="digits")
     parser.add_argument("--decoder-width", type=int, default=64)
     parser.add_argument("--decoder-blocks", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=LEARNED)
     parser.add_argument("--fractions", type=float, nargs="+", default=FRACTIONS)
+    parser.add_argument("--rates", type=float, nargs="+", default=(1e-4, 3e-4, 1e-3))
+    parser.add_argument("--bottoms", type=float, nargs="+", default=(0.05,))
     parser.add_argument("--most-seconds", type=float, default=float("inf"))
     said = parser.parse_args()
-    todo = {"pretrain": pretrain, "curve": curve, "table": table, "picture": picture}
+    todo = {
+        "pretrain": pretrain,
+        "curve": curve,
+        "table": table,
+        "picture": picture,
+        "rates": rates,
+    }
     todo[said.what](said)
 
 

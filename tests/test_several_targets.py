@@ -16,7 +16,7 @@ from headstart.comparing.finished import read_finished
 from headstart.comparing.pairs import compare_runs
 from headstart.errors import DataError, ExportError, OptionError, StartError
 from headstart.evaluation.means import studentised_interval, unit_sums
-from headstart.objectives import find_loss
+from headstart.objectives import find_loss, item_losses
 from headstart.objectives.supervised import Wanted
 from headstart.recipes.run import Run
 from headstart.reporting.compare_text import render_compare_text
@@ -144,6 +144,16 @@ def test_the_loss_leaves_gaps_out_and_micro_batches_add_up():
     loss(logits, Wanted(targets, part_weights=weights)).backward()
     assert torch.isfinite(logits.grad).all()
     assert (logits.grad[1, 3], logits.grad[2, :3].abs().sum()) == (0, 0)
+
+
+def test_a_temperature_is_of_classes_alone():
+    logits = np.array([[1.0, 0.0, 2.0, 0.5], [0.0, 3.0, -1.0, -2.0]], np.float32)
+    targets = np.array([[0.0, 0.7], [1.0, np.nan]], np.float32)
+    found = item_losses(TASK.name, logits, targets, temperature=0.25)
+    softened = logits[:, :3] / 0.25
+    logs = softened - np.log(np.exp(softened).sum(axis=1, keepdims=True))
+    assert found[0] == pytest.approx((-logs[0, 0] + (0.5 - 0.7) ** 2) / 2, rel=1e-5)
+    assert found[1] == pytest.approx(-logs[1, 1], abs=1e-6)
 
 
 def test_the_mean_score_is_that_of_its_parts_and_its_gradient_holds():

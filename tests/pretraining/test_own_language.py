@@ -249,9 +249,18 @@ def test_a_vocabulary_larger_than_the_texts_support_is_said(tmp_path):
 def test_a_corpus_shorter_than_one_batch_is_learned_from(tmp_path):
     texts = [f"{n} little words and no more of them" for n in range(4)]
     run = hs.pretrain(
-        texts, objective="mlm", num_steps=2, vocabulary_size=300, out=str(tmp_path / "run")
+        texts,
+        objective="mlm",
+        num_steps=2,
+        batch_size=64,
+        vocabulary_size=300,
+        out=str(tmp_path / "run"),
     )
     assert run.metrics["pretraining"]["loss"]["value"] > 0
+    num = run.options["recipe"]["batch_size"]
+    assert num < 4
+    chosen = [choice for choice in run.options["choices"] if choice["name"] == "batch_size"]
+    assert chosen[0]["why"] == f"64 were asked for, and {num} are all there are"
 
 
 def refused(error, out: Path, **said) -> str:

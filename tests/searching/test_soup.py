@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from headstart.errors import OptionError
-from headstart.searching.soup import average_states, greedy_soup, recompute_norms
+from headstart.searching.soup import average_states, greedy_soup
+from headstart.training.state.norms import recompute_norms
 
 
 def _network(seed: int) -> nn.Sequential:

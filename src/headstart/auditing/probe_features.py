@@ -22,7 +22,7 @@ import numpy as np
 
 from headstart.auditing.pixel_features import NUM_WAVES, Waves, edges
 from headstart.auditing.pool import SPLITS
-from headstart.preprocessing import Terms
+from headstart.preprocessing import Terms, without_rows
 from headstart.starts.candidates import frozen_start, plain_start
 from headstart.training.contract import StopRequested
 from headstart.training.options.strategies import HEAD
@@ -116,7 +116,8 @@ class ProbeFeatures:
         look: Look | None = None,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.dataset, self.seconds, self.seed = dataset, seconds, seed
+        # columns beside texts and images have audits of their own
+        self.dataset, self.seconds, self.seed = without_rows(dataset), seconds, seed
         self._device, self._stop_requested = device, stop_requested
         self.look = look
         known = None if look is None else look.budget

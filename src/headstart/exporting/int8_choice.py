@@ -102,6 +102,7 @@ def refuse_int8(schema: Schema, num_members: int) -> None:
     task = find_task(schema.task)
     reasons = {
         f"{num_members} models answer together": num_members > 1,
+        "it finds answers in contexts": task.finds_texts,
         "it tells numbers": not task.has_classes,
         "it tells of words": task.tells_words,
     }

@@ -38,6 +38,7 @@ from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.exporting.varying import varying_shapes
 from headstart.model import Ensemble
 from headstart.preprocessing import NamedInput, Preprocess, read_preprocess
+from headstart.tasks import find_task
 from headstart.types import Rows
 
 PROGRAM = "model.pt2"
@@ -158,7 +159,9 @@ def _compare(
                 logits: Tensor = program(*(torch.from_numpy(arrays[one.name]) for one in names))
             return preprocess.told(arrays, logits.numpy())
 
-        agreement = compare_logits(in_batches(run, len(wanted)), wanted)
+        task = find_task(record.schema.task)
+        made = task.compared(in_batches(run, len(wanted)))
+        agreement = compare_logits(made, task.compared(wanted))
         if not agreement.holds:
             raise ExportError(
                 f"The export to {target} is not faithful: on {samples.origin} its logits differ "

@@ -1,4 +1,4 @@
-"""A vision transformer that sees some patches of an image and tells the others.
+"""Networks that see some patches of an image and tell the others; here the vision transformer.
 
 The encoder runs on the visible patches alone: with three quarters hidden its blocks cost a quarter
 of a full pass. Attention does not ask in which order tokens come, only where they stand, which
@@ -9,12 +9,14 @@ Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022
 decoder of its own: Tan, "Pre-training of lightweight vision transformers on small datasets with
 minimally scaled images", 2024. Deviations: positions begin as sines and learn.
 
-Left out: networks that are no plain vision transformer. A convolution over an image with holes sees
-the holes (docs/experiments.md, "Hidden patches and ConvNets").
+ConvNets: ``map_reconstruction``. Left out: networks that are neither, such as transformers with
+windows or with positions inside their attention.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -25,9 +27,66 @@ from headstart.model.network import Normalise
 from headstart.objectives.masked_pixels import chosen, patches_of
 from headstart.preprocessing import ImagePreprocess
 from headstart.starts import Encoder
+from headstart.types import ImageSpec
 
 _HEAD_WIDTH = 32  # of the decoder's attention
 _SPREAD = 0.02  # of what is drawn
+
+
+class PatchTeller(nn.Module):
+    """An encoder that sees some patches of an image, and what tells the others.
+
+    Args:
+        encoder: Its weights are used as they are.
+        spec: What it takes.
+        side: Of a patch, in pixels; it divides the image.
+
+    Attributes:
+        encoder: As given.
+        side: As given.
+        num_patches: T.
+        passes_of_a_check: What a check costs for each image, in passes over whole images.
+        hidden_fraction: Share of the patches that is hidden where nobody says; None for the
+            objective's own.
+        least_batch: Images of a pass that learns, at the least.
+    """
+
+    passes_of_a_check = 3  # train and val of the probe, and the loss
+    hidden_fraction: float | None = None
+    least_batch = 1
+
+    def __init__(self, encoder: Encoder, spec: ImageSpec, side: int) -> None:
+        super().__init__()
+        self.side, self.num_patches = side, (spec.size // side) ** 2
+        self.encoder = encoder
+        self.normaliser = Normalise(spec)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return images as the encoder sees them.
+
+        Args:
+            images: Floats (B, C, H, W) in [0, 1].
+        """
+        found: Tensor = self.normaliser(images)
+        return found
+
+    @abstractmethod
+    def forward(self, images: Tensor, order: Tensor, num_seen: int) -> Tensor:
+        """Return what is told of the hidden patches, shape (B, T - K, P).
+
+        Args:
+            images: Normalised, shape (B, C, S, S).
+            order: int64, shape (B, T), all patches, the visible ones first.
+            num_seen: K.
+        """
+
+    def renew(self, batches: Iterable[Tensor]) -> None:
+        """Bring what the encoder keeps of the images it saw to whole ones; most keep nothing.
+
+        Args:
+            batches: Of train, not augmented, normalised; read only where something is kept.
+        """
+        del batches
 
 
 class PixelDecoder(nn.Module):
@@ -102,57 +161,33 @@ def _last_rows(block: Any, x: Tensor, first: int) -> Tensor:
     return told
 
 
-class MaskedAutoencoder(nn.Module):
-    """An encoder and a decoder that learn from hidden patches.
+class MaskedAutoencoder(PatchTeller):
+    """A vision transformer and a decoder that learn from hidden patches.
 
     Args:
         encoder: A plain vision transformer; its weights are used as they are.
         decoder_width: Width of the decoder.
         decoder_blocks: Its blocks.
 
-    Attributes:
-        side: Of a patch, in pixels.
-        num_patches: T.
-
     Raises:
         StartError: If the encoder is no plain vision transformer.
     """
 
     def __init__(self, encoder: Encoder, *, decoder_width: int, decoder_blocks: int) -> None:
-        super().__init__()
-        self.side = require_plain(encoder)
         preprocess = encoder.preprocess
         assert isinstance(preprocess, ImagePreprocess)
         spec = preprocess.spec
-        along = spec.size // self.side
-        self.num_patches = along * along
-        self.encoder = encoder
+        super().__init__(encoder, spec, require_plain(encoder))
         self.decoder = PixelDecoder(
             encoder.num_features,
             decoder_width,
             decoder_blocks,
-            along,
+            spec.size // self.side,
             spec.channels * self.side**2,
         )
-        self.normaliser = Normalise(spec)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Return images as the encoder sees them.
-
-        Args:
-            images: Floats (B, C, H, W) in [0, 1].
-        """
-        found: Tensor = self.normaliser(images)
-        return found
 
     def forward(self, images: Tensor, order: Tensor, num_seen: int) -> Tensor:
-        """Return what is told of the hidden patches, shape (B, T - K, P).
-
-        Args:
-            images: Normalised, shape (B, C, S, S).
-            order: int64, shape (B, T), all patches, the visible ones first.
-            num_seen: K.
-        """
+        """Return what is told of the hidden patches; see ``PatchTeller``."""
         told: Tensor = self.decoder(self.visible(images, order[:, :num_seen]), order)
         return told
 
@@ -186,24 +221,41 @@ class MaskedAutoencoder(nn.Module):
         return found
 
 
+def is_plain(encoder: Encoder) -> bool:
+    """Return whether an encoder is a plain vision transformer: it takes any of its patches."""
+    from timm.layers.patch_embed import PatchEmbed
+    from timm.models.vision_transformer import VisionTransformer
+
+    network: Any = encoder.network
+    is_one = type(network) is VisionTransformer and type(network.patch_embed) is PatchEmbed
+    return is_one and network.attn_pool is None
+
+
 def require_plain(encoder: Encoder) -> int:
     """Return the side of a patch of a plain vision transformer.
 
     Raises:
         StartError: If the encoder is none.
     """
-    from timm.layers.patch_embed import PatchEmbed
-    from timm.models.vision_transformer import VisionTransformer
-
+    if not is_plain(encoder):
+        raise no_patches(encoder, "it is no plain vision transformer")
     network: Any = encoder.network
-    is_plain = type(network) is VisionTransformer and type(network.patch_embed) is PatchEmbed
-    if not is_plain or network.attn_pool is not None:
-        raise StartError(
-            f"'{encoder.start.address}' is a {type(network).__name__}, which cannot leave patches "
-            f"out; expected a plain vision transformer for objective mae. Choose "
-            f"scratch/vit-tiny, or scratch/ or timm/ with a name that begins with vit_."
-        )
     return int(network.patch_embed.patch_size[0])
+
+
+def no_patches(encoder: Encoder, why: str) -> StartError:
+    """Return the refusal of an encoder that cannot leave patches out.
+
+    Args:
+        encoder: Any.
+        why: A clause, such as ``it is no plain vision transformer``.
+    """
+    return StartError(
+        f"'{encoder.start.address}' is a {type(encoder.network).__name__}, which cannot leave "
+        f"patches out: {why}; expected a plain vision transformer, or a ConvNet whose "
+        f"convolutions alone look at neighbours, for objective mae. Choose scratch/vit-tiny, "
+        f"scratch/resnet18, or scratch/ or timm/ with a name that begins with vit_ or resnet."
+    )
 
 
 def begin_with_sines(encoder: Encoder) -> None:

@@ -44,14 +44,19 @@ def answers_of(task: Task, outputs: Rows) -> KeptAnswers:
 
     Confidence is the probability of the class that is named; where a sample may have any number of
     them, the mean over all of how sure each is to be named or not. Of texts whose words are told of
-    it is the mean over the words, and named is every tag that a word has. Of several targets it is
-    the mean over those with classes, and named is one of each, and each number above train's mean;
-    where all are numbers, the value is their mean in train's units.
+    it is the mean over the words, and named is every tag that a word has; of answers that are found
+    it is the probability of what is said. Of several targets it is the mean over those with
+    classes, and named is one of each, and each number above train's mean; where all are numbers,
+    the value is their mean in train's units.
 
     Args:
         task: What is told.
         outputs: Probabilities or values, shape (N, K); of words ragged.
     """
+    if task.finds_texts:
+        sure = task.confidence(outputs)
+        assert sure is not None
+        return KeptAnswers(sure.astype(np.float32), None)
     if isinstance(outputs, Ragged):
         return _of_words(task, outputs)
     plain = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
@@ -87,7 +92,7 @@ def _of_parts(task: Task, outputs: np.ndarray) -> KeptAnswers:
         else:
             flags.append((own > part.mean).astype(np.uint8))
             values.append((own[:, 0] - part.mean) / part.scale)
-    numbers = np.asarray(np.mean(sure or values, axis=0), np.float32)
+    numbers = np.asarray(np.mean(sure or values, axis=0, dtype=np.float32))
     return KeptAnswers(numbers, np.concatenate(flags, axis=1) if sure else None)
 
 

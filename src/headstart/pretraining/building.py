@@ -7,9 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from headstart.errors import StartError
+from headstart.errors import OptionError, StartError
 from headstart.events import emit
-from headstart.model.reconstruction import MaskedAutoencoder, begin_with_sines, require_plain
+from headstart.model.map_reconstruction import SparseAutoencoder
+from headstart.model.reconstruction import (
+    MaskedAutoencoder,
+    PatchTeller,
+    begin_with_sines,
+    is_plain,
+    no_patches,
+)
 from headstart.preprocessing.framing import decided
 from headstart.pretraining.hiding import seen_images, settle_crop, settle_hiding
 from headstart.pretraining.images import Images
@@ -19,6 +26,7 @@ from headstart.starts import BuildRequest, Encoder, build_encoder
 from headstart.tensors import evaluating, seeded
 from headstart.training.machine.device import choose_precision
 from headstart.training.options.pretraining_defaults import pretraining_recipe
+from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.decisions import Decided
 from headstart.tuning.looking import choose_view
@@ -26,7 +34,6 @@ from headstart.types import Dataset, Inputs, Split, SplitName, are_alike
 
 CHECK_SHARE = 0.01  # of the time that is left, for one look: there are eleven, and one at the end
 FEWEST_CHECKED, MOST_CHECKED = 64, 1_000  # images
-_CHECK_PASSES = 3  # full passes for each image of a check: train and val of the probe, and the loss
 
 
 def build_pixels(images: Images, means: Givens) -> PixelLearner:
@@ -37,16 +44,15 @@ def build_pixels(images: Images, means: Givens) -> PixelLearner:
         means: Options, start, device, budget, decisions.
 
     Raises:
-        StartError: If the start is no plain vision transformer, or reads something else.
+        StartError: If the start cannot leave patches out, or reads something else.
+        OptionError: If a ConvNet is to be compiled, or sees one image at a time.
         DataError: If too many images cannot be decoded.
     """
     options, dataset, decisions = means.options, images.dataset, means.decisions
     encoder = _encoder(dataset, means)
     crop = settle_crop(options, dataset, decisions)
     with seeded(options.seed):
-        module = MaskedAutoencoder(
-            encoder, decoder_width=options.decoder_width, decoder_blocks=options.decoder_blocks
-        )
+        module = _teller(encoder, options)
     module = module.to(means.device)
     train, val = (
         _prepared(dataset, "train", encoder, means),
@@ -55,6 +61,12 @@ def build_pixels(images: Images, means: Givens) -> PixelLearner:
     hiding = settle_hiding(options, module, train, decisions)
     options = replace(options, precision=choose_precision(options.precision, means.device))
     recipe = pretraining_recipe(options, len(train), augmented=crop)
+    if recipe.micro_batch_size < module.least_batch:
+        raise OptionError(
+            f"A step sees one image at a time, and '{means.start.address}' has BatchNorm layers, "
+            f"which learn from several; expected {module.least_batch} or more. Raise --batch-size "
+            f"and --micro-batch-size, give more images, or choose scratch/vit-tiny."
+        )
     num_checked = _settle_checked(module, val, means)
     return PixelLearner(module, recipe, images, (train, val), hiding, num_checked)
 
@@ -63,7 +75,7 @@ def _encoder(dataset: Dataset, means: Givens) -> Encoder:
     """Build the encoder for these images.
 
     Raises:
-        StartError: If it reads something else, or cannot leave patches out.
+        StartError: If it reads something else.
     """
     options, start = means.options, means.start
     if not are_alike(start, dataset.schema):
@@ -83,11 +95,29 @@ def _encoder(dataset: Dataset, means: Givens) -> Encoder:
         column=dataset.input_column,
         seed=options.seed,
     )
-    encoder = build_encoder(start, request)
-    require_plain(encoder)
-    if start.pretrained_on is None:
-        begin_with_sines(encoder)
-    return encoder
+    return build_encoder(start, request)
+
+
+def _teller(encoder: Encoder, options: PretrainingOptions) -> PatchTeller:
+    """Return the encoder with a decoder.
+
+    Raises:
+        StartError: If it cannot leave patches out.
+        OptionError: If a ConvNet is to be compiled.
+    """
+    width, blocks = options.decoder_width, options.decoder_blocks
+    if is_plain(encoder):
+        if encoder.start.pretrained_on is None:
+            begin_with_sines(encoder)
+        return MaskedAutoencoder(encoder, decoder_width=width, decoder_blocks=blocks)
+    if encoder.start.family != "convnet":
+        raise no_patches(encoder, "it is neither a plain vision transformer nor a ConvNet")
+    if options.compile:
+        raise OptionError(
+            f"compile is said, and '{encoder.start.address}' is a ConvNet, of which other places "
+            f"are computed at every step; expected a vision transformer. Leave --compile out."
+        )
+    return SparseAutoencoder(encoder, decoder_width=width, decoder_blocks=blocks)
 
 
 def _prepared(dataset: Dataset, name: SplitName, encoder: Encoder, means: Givens) -> Inputs:
@@ -113,7 +143,7 @@ def _affordable(split: Split, encoder: Encoder, means: Givens) -> int:
     return int(np.clip(seconds / max(each, 1e-9), min(FEWEST_CHECKED, len(split)), len(split)))
 
 
-def _settle_checked(module: MaskedAutoencoder, val: Inputs, means: Givens) -> int:
+def _settle_checked(module: PatchTeller, val: Inputs, means: Givens) -> int:
     """Settle how many held-out images a check looks at: as many as its share of the time allows."""
     seen = seen_images(module, val, 32)
 
@@ -127,7 +157,7 @@ def _settle_checked(module: MaskedAutoencoder, val: Inputs, means: Givens) -> in
                 float(module.encoder(seen).sum())
                 best = min(best, (time.monotonic() - began) / len(seen))
         seconds = CHECK_SHARE * max(0.0, means.budget.left)
-        fitting = int(seconds / (_CHECK_PASSES * best))
+        fitting = int(seconds / (module.passes_of_a_check * best))
         return Decided(int(np.clip(fitting, FEWEST_CHECKED, MOST_CHECKED)))
 
     return means.decisions.settle("checked images", decide)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.model.reconstruction import MaskedAutoencoder
+from headstart.model.reconstruction import PatchTeller
 from headstart.objectives.masked_pixels import empty_share, patches_of
 from headstart.tensors import to_tensors
 from headstart.training.options.pretraining_defaults import mask_fraction_of
@@ -37,7 +37,7 @@ class Hiding:
 
 
 def settle_hiding(
-    options: PretrainingOptions, module: MaskedAutoencoder, train: Inputs, decisions: Decisions
+    options: PretrainingOptions, module: PatchTeller, train: Inputs, decisions: Decisions
 ) -> Hiding:
     """Settle what is hidden and told where the user has not said it.
 
@@ -52,8 +52,9 @@ def settle_hiding(
         share = empty_share(patches_of(seen_images(module, train, LOOKED_AT), module.side))
         is_sparse = share > EMPTY_MOST
         fraction = mask_fraction_of(options)
-        if options.mask_fraction is None and is_sparse:
-            fraction = SPARSE_FRACTION
+        if options.mask_fraction is None:
+            own = module.hidden_fraction or fraction
+            fraction = min(own, SPARSE_FRACTION) if is_sparse else own
         is_normalised = options.target == "normalised"
         if options.target == "auto":
             is_normalised = not is_sparse
@@ -89,7 +90,7 @@ def some_of(num: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, num - 1, min(num, most)).astype(np.int64))
 
 
-def seen_images(module: MaskedAutoencoder, inputs: Inputs, most: int) -> Tensor:
+def seen_images(module: PatchTeller, inputs: Inputs, most: int) -> Tensor:
     """Return some images as the encoder sees them, spread over all, shape (M, C, S, S)."""
     device = next(module.parameters()).device
     places = some_of(len(inputs), most)

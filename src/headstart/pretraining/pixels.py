@@ -1,4 +1,4 @@
-"""Hidden patches of images: what a vision transformer learns when nobody looks at labels.
+"""Hidden patches of images: what a network learns when nobody looks at labels.
 
 Most patches of an image are hidden, and told from the few that are seen. The loss stands beside
 those of two who see nothing of the image: the mean patch of train at each place, and each hidden
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.model.reconstruction import MaskedAutoencoder
+from headstart.model.reconstruction import PatchTeller
 from headstart.objectives.masked_pixels import (
     LEAST_VARIANCE,
     chosen,
@@ -47,7 +47,7 @@ _MOST_PIXELS = 4_096  # numbers of an image, up to which a linear map of them is
 
 
 class PixelLearner(Learner):
-    """A masked autoencoder with the images that it learns from.
+    """A network that tells hidden patches, with the images that it learns from.
 
     Args:
         module: Encoder and decoder, on their device.
@@ -58,11 +58,11 @@ class PixelLearner(Learner):
         num_checked: Held-out images of a check, and images of train that the probe is fitted to.
     """
 
-    module: MaskedAutoencoder
+    module: PatchTeller
 
     def __init__(
         self,
-        module: MaskedAutoencoder,
+        module: PatchTeller,
         recipe: Recipe,
         images: Images,
         inputs: tuple[Inputs, Inputs],
@@ -97,6 +97,7 @@ class PixelLearner(Learner):
         Raises:
             StopRequested: If someone asked to stop.
         """
+        self._renew()
         losses = self._held_out_losses(stop_requested)
         trivial = self.trivial[MEAN_PATCH]
         error = float(losses.std() / np.sqrt(len(losses)) / trivial)
@@ -188,6 +189,12 @@ class PixelLearner(Learner):
         (images,) = to_tensors(inputs.arrays(places), self._device, channels_last=False)
         with torch.no_grad():
             return self.module.normalised(images)
+
+    def _renew(self) -> None:
+        """Bring what the encoder keeps of the images it saw to whole ones."""
+        places = some_of(len(self.train), self.num_checked)
+        parts = np.array_split(places, -(-len(places) // _BATCH))  # none of one image alone
+        self.module.renew(self._seen(self.train, part) for part in parts)
 
     def _held_out_losses(self, stop_requested: Callable[[], bool]) -> np.ndarray:
         """Return the loss of each held-out image of a check, float64, shape (M,)."""

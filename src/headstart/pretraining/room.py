@@ -17,6 +17,7 @@ from headstart.training.batches.feed import Batch, Feed
 from headstart.training.batches.order import WHOLE
 from headstart.training.machine import memory
 from headstart.training.machine.footprint import measure_forward
+from headstart.training.options.strategy import as_trained
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
 from headstart.tuning.memory import ENOUGH_BYTES, learning_bytes
@@ -70,6 +71,8 @@ def _step_bytes(learner: Learner, feed: Feed) -> tuple[int, int]:
         del given
         return learner.compute_loss(held[0])
 
-    found = measure_forward(learner.module, inputs, forward)
+    module = learner.module
+    with as_trained(module, {name for name, _ in module.named_parameters()}, "train"):
+        found = measure_forward(module, inputs, forward)
     # a checkpoint holds the weights in place of the gradients
-    return found.per_sample, found.fixed + 2 * learning_bytes(learner.module, learner.recipe)
+    return found.per_sample, found.fixed + 2 * learning_bytes(module, learner.recipe)

@@ -103,7 +103,7 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
     """
     from headstart.recipes import bundling
 
-    refuse_written(run.schema.task)
+    refuse_written(run.schema.task, "becomes no bundle, program or plain weights")
     if to == ONNX:
         agreement = bundling.write_bundle(run, folder, int8=int8)
     else:
@@ -166,7 +166,7 @@ def _lost_range(run: Run, library: str) -> str:
     from headstart.preprocessing import ImagePreprocess
     from headstart.preprocessing.levels import EIGHT_BITS
 
-    read = run.model.encoder.preprocess
+    read = run.model.encoder.preprocess.main
     if not isinstance(read, ImagePreprocess) or read.spec.value_range in (None, EIGHT_BITS):
         return ""
     assert read.spec.value_range is not None

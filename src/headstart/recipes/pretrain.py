@@ -195,7 +195,12 @@ def _plan(options: PretrainOptions, company: Company) -> BudgetPlan:
 def _built(corpus: Corpus, means: Givens) -> Learner:
     from headstart.pretraining.table import find_objective
 
-    return find_objective(means.options).build(corpus, means)
+    learner = find_objective(means.options).build(corpus, means)
+    said, taken = means.options.batch_size, learner.recipe.batch_size
+    if said is not None and taken < said:
+        why = f"{said:,} were asked for, and {learner.num_samples:,} are all there are"
+        emit("choice", name="batch_size", value=taken, why=why)
+    return learner
 
 
 def _budget_plan(

@@ -19,8 +19,9 @@ import numpy as np
 
 from headstart.model import Model, run_batches
 from headstart.searching.context import Contender
-from headstart.searching.soup import State, greedy_soup, recompute_norms
+from headstart.searching.soup import State, greedy_soup
 from headstart.tensors import to_tensors
+from headstart.training.state.norms import recompute_norms
 from headstart.tuning.arm import calibrated_loss
 from headstart.tuning.setup import subsample
 from headstart.types import Inputs, Rows

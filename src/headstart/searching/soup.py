@@ -2,23 +2,21 @@
 
 Weights that were tuned from the same start lie in one valley as often as not, and their middle is
 then better than each. Where it is not, the greedy soup finds out on val. BatchNorm's running
-statistics are those of no network that was averaged: they are computed anew from samples.
+statistics are those of no network that was averaged: they are computed anew from samples
+(``training.state.norms``).
 
 Left out: weights of different starts or architectures, whose average means nothing.
 
-Source: M. Wortsman et al., 2022, Model soups, ICML, section 2 (uniform) and recipe 1 (greedy);
-P. Izmailov et al., 2018, Averaging Weights Leads to Wider Optima, UAI, section 3.2 (BatchNorm).
+Source: M. Wortsman et al., 2022, Model soups, ICML, section 2 (uniform) and recipe 1 (greedy).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch import Tensor
 
 from headstart.errors import OptionError
 
@@ -108,50 +106,3 @@ def greedy_soup(
 
 def _finite(score: float) -> float:
     return score if score == score else float("-inf")
-
-
-def recompute_norms(
-    module: nn.Module,
-    batches: Iterable[tuple[Tensor, ...]],
-    run: Callable[..., object] | None = None,
-) -> int:
-    """Compute the running statistics of BatchNorm anew: the mean over batches; all else stands.
-
-    Args:
-        module: With averaged weights; its other layers run as in evaluation.
-        batches: What ``run`` takes, of train, not augmented; a few hundred samples are enough.
-        run: Passes a batch; the module itself when not given.
-
-    Returns:
-        How many layers were computed anew; 0 where there are none, and then no batch is read.
-    """
-    norms = [
-        layer
-        for layer in module.modules()
-        if isinstance(layer, _NormBase) and layer.running_mean is not None
-    ]
-    if not norms:
-        return 0
-    with _learning_statistics(module, norms), torch.no_grad():
-        for inputs in batches:
-            (run or module)(*inputs)
-    return len(norms)
-
-
-@contextmanager
-def _learning_statistics(module: nn.Module, norms: Sequence[_NormBase]) -> Iterator[None]:
-    """Let BatchNorm alone learn inside the block, each batch counting the same."""
-    modes = {layer: layer.training for layer in module.modules()}
-    momenta = [layer.momentum for layer in norms]
-    module.eval()
-    for layer in norms:
-        layer.reset_running_stats()
-        layer.momentum = None  # the plain mean of all batches
-        layer.train()
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(norms, momenta, strict=True):
-            layer.momentum = momentum
-        for each, mode in modes.items():
-            each.training = mode

@@ -19,8 +19,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from headstart.serving.bodies import content_type
 from headstart.serving.documents import openapi
-from headstart.serving.forms import content_type
 from headstart.serving.gate import Gate
 from headstart.serving.intake import GONE, WHOLE, Intake, stated_bytes
 from headstart.serving.models import Asked, ServedModel, Shelf, record_of, shown

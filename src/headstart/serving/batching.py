@@ -87,8 +87,8 @@ class Batcher:
         self._batch_rows = measures.batch.labels(name)
         self._depth = measures.depth.labels(name)
         self._cancelled = measures.cancelled
-        # what is told of words is known, and counted, where their tokens are put together
-        self._is_told = not bundle.task.tells_words
+        # what is told of words, or found, is known where their tokens are put together
+        self._is_told = not bundle.is_pieced
         named = names_of(bundle.schema, bundle.task) if self._is_told else ()
         self._count = measures.answers_of(name, named)
         self._inputs = [

@@ -171,8 +171,9 @@ def _characters(path: Path, where: str, encoding: str | None) -> Iterator[str]:
                 block = file.read(PART_CHARACTERS)
                 text = lines.decode(block, final=not block)
                 if "\0" in text:
+                    near = place + max(0, block.find(b"\0"))
                     raise DataError(
-                        f"{where} is not text: there is a zero byte near byte {place:,}. Expected "
+                        f"{where} is not text: there is a zero byte near byte {near:,}. Expected "
                         f"a text file. Remove it from the corpus, or save its text as .txt."
                     )
                 if text:
