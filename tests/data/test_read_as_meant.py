@@ -137,3 +137,15 @@ def test_predict_lists_the_files_of_a_folder_as_training_does(tmp_path, stray):
     told = {str(path.relative_to(place)) for files, _ in given for path in files}
     assert told == names
     assert len(names) == N + 1
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("positive", "negative"), ("1star", "2stars")])
+def test_a_first_row_that_holds_a_cell_of_its_column_may_be_no_header(tmp_path, labels, heard):
+    path = tmp_path / "bare.csv"
+    rows = [f"some words of number {i},{labels[i % 2]}" for i in range(N)]
+    path.write_text("\n".join(rows))
+    with pytest.raises(hs.DataError, match="name all columns with --header") as error:
+        hs.load(str(path))
+    found = hs.load(str(path), header=["text", "label"])
+    assert sum(len(found.split(name)) for name in ("train", "val", "test")) == N
+    heard(error.value)

@@ -306,7 +306,10 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
     remedy = (
         f"Name the {role} column, for example {option} {example} ({keyword}='{example}' of load)."
     )
-    if any(as_number(name) is not None or len(name) > 40 for name in table.columns):
+    if any(
+        as_number(name) is not None or len(name) > 40 or name in table.head(name)
+        for name in table.columns
+    ):
         remedy = (
             "If the first row is data and no header, name all columns with --header; otherwise "
             f"name the {role} column with {option}."
