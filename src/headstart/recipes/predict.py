@@ -204,8 +204,8 @@ def _tell_empty(records: Sequence[Prediction | BadSample]) -> None:
     """Say how many of the texts that were to be written hold nothing."""
     texts = [one.text for one in records if isinstance(one, Prediction) and one.text is not None]
     if num := sum(not text.strip() for text in texts):
-        were = "answer is" if num == 1 else "answers are"
-        emit("note", text=f"{num:,} of {len(texts):,} {were} empty: nothing was written.")
+        are = "is" if num == 1 else "are"
+        emit("note", text=f"{num:,} of {len(texts):,} answers {are} empty: nothing was written.")
 
 
 def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Prediction | BadSample]:
