@@ -128,7 +128,7 @@ def flips(args: argparse.Namespace) -> None:
         print(f"  clean: {len(certain)} of {total:,} doubted ({len(certain) / total:.2%})")
         print(f"  audit: {time.process_time() - began:.1f} CPU s")
         rows: dict[str, list[float]] = {}
-        for seed in range(args.seeds):
+        for seed in range(args.first_seed, args.first_seed + args.seeds):
             spoilt, planted = flipped(dataset, 0.1, seed)
             found = [s for a in doubtful_labels(spoilt, tools) for s in a.suspects]
             suspects = [s for s in found if s.certainty >= MIN_CERTAINTY]
@@ -332,6 +332,7 @@ def main() -> None:
     parser.add_argument("what", choices=COMMANDS)
     parser.add_argument("data", nargs="*")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0, help="of flips: others than chose")
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--limit", type=int, default=4_000, help="samples of a redrawn split")
     parser.add_argument("--seconds", type=float, default=60.0, help="for features; 0: no limit")

@@ -6,17 +6,15 @@ Told is the processor's time a sample of both, and its ratio: 1 means that servi
 0.9 is what was asked for. The server computes what waits together and fills texts up to the longest
 of their batch, so a ratio above 1 is possible.
 
-With ``--half-load`` requests come at random, half as many as were answered under load, and the time
-of each from when it was to be sent is told beside that of the plain loop.
-
     python benchmarks/serving_models.py [--seconds 5] [--turns 3] [--samples 64] [--connections 16]
-        [--kinds pictures texts] [--half-load SECONDS] [--json FILE]
+        [--kinds pictures texts] [--json FILE]
+
+By the clock of a client: ``serving_clock.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import json
 import statistics
@@ -26,7 +24,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-from serving import free_port, lua, measure, serving, sides_of
+from serving import lua, measure, sides_of
 from timing import describe_machine
 
 import headstart as hs
@@ -93,51 +91,6 @@ def bare(bundle: Path, bodies: list[bytes], kind: str) -> float:
     return 1000 * (time.process_time() - began) / len(samples)
 
 
-async def open_loop(port: int, bodies: list[bytes], kind: str, rate: float, seconds: float):
-    """Return the seconds of every request, sent at random times whatever became of those before."""
-    draw, found, free = np.random.default_rng(0), [], []
-
-    async def ask(body: bytes, due: float) -> None:
-        reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
-        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
-        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        told = await reader.readuntil(b"\r\n\r\n")
-        if not told.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(told.decode())
-        length = next(
-            int(line[15:])
-            for line in told.lower().split(b"\r\n")
-            if line.startswith(b"content-length:")
-        )
-        await reader.readexactly(length)
-        found.append(time.perf_counter() - due)
-        free.append((reader, writer))
-
-    asked, due = [], time.perf_counter()
-    end, number = due + seconds, 0
-    while due < end:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        asked.append(asyncio.create_task(ask(bodies[number % len(bodies)], due)))
-        due, number = due + draw.exponential(1 / rate), number + 1
-    await asyncio.gather(*asked)
-    for _, writer in free:
-        writer.close()
-    return found
-
-
-def half_load(side: tuple, bodies: list[bytes], kind: str, rate: float, seconds: float) -> str:
-    command, ready, libraries = side
-    port = free_port()
-    with serving([one.replace("{port}", str(port)) for one in command], port, ready, libraries):
-        asyncio.run(open_loop(port, bodies, kind, rate, min(2.0, seconds)))
-        found = 1000 * np.array(asyncio.run(open_loop(port, bodies, kind, rate, seconds)))
-    middle, last = np.quantile(found, [0.5, 0.99])
-    return (
-        f"at half load ({rate:.1f} a second, {len(found)} requests) p50 {middle:.1f} ms, "
-        f"p99 {last:.1f} ms"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -147,7 +100,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--half-load", type=float, default=0.0)
     parser.add_argument("--json", default="")
     args = parser.parse_args()
     print(describe_machine(1).sentence())
@@ -170,9 +122,6 @@ def main() -> None:
                     by_rows=True,
                 )
                 rows.append({**told, "side": name, "bare ms": alone})
-            if args.half_load:
-                rate = min(one["a second"] for one in rows if one["side"] == name) / 2
-                print(half_load(side, bodies, kind, rate, args.half_load))
         own = [one for one in rows if one["side"] == name]
         ratios = [one["bare ms"] / one["processor ms"] for one in own]
         served = statistics.median(one["processor ms"] for one in own)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -132,6 +133,25 @@ def test_evaluate_gives_the_same_figures(run):
     again = hs.evaluate(str(run.path)).metrics["test"]["figures"]
     for name, figure in run.metrics["test"]["figures"].items():
         assert again[name]["value"] == pytest.approx(figure["value"], rel=1e-5), name
+
+
+def test_two_runs_are_compared_by_what_they_told(run, data, tmp_path):
+    less = hs.finetune(data, **SMALL, num_steps=2, seed=1, out=str(tmp_path / "less"))
+    found = hs.compare([str(less.path), str(run.path)])
+    (pair,) = found.record["comparisons"]
+    losses = [
+        pq.read_table(one.path / "predictions.parquet").to_pandas().set_index("id")["loss"]
+        for one in (less, run)
+    ]
+    moved = losses[1] - losses[0]  # a byte, of each text
+    assert (pair["gained"], pair["lost"]) == (int((moved < 0).sum()), int((moved > 0).sum()))
+    assert pair["difference"]["value"] == pytest.approx(float(moved.mean()), rel=1e-5)
+    assert pair["judgement"] == "better"
+    assert pair["figures"]["byte_perplexity"]["value"] < 0
+    assert {one["target"] for one in pair["gained_items"]} <= set(
+        pq.read_table(run.path / "predictions.parquet")["target"].to_pylist()
+    )
+    assert "difference in log loss a byte" in " ".join(found.report().split())
 
 
 def test_others_load_it_with_the_same_logits(run, tmp_path):

@@ -17,6 +17,7 @@ import headstart as hs
 from headstart.errors import StartError
 from headstart.events import listen
 from headstart.ranking import default_starts, screen
+from headstart.ranking.late import Opening
 from headstart.recipes import search as search_module
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
@@ -222,11 +223,10 @@ def test_adapters_are_tried_on_transformers_alone():
 def test_the_library_of_a_network_is_not_read_where_that_would_outlast_the_budget(
     monkeypatch, still_clock
 ):
-    ranking = importlib.import_module("headstart.ranking.screen")
     tfidf, bert = find_start("scratch/tfidf"), find_start("scratch/bert-tiny")
     worked = iter([0.0, 0.5])
     monkeypatch.setattr(time, "process_time", lambda: next(worked))
-    opening = ranking._Opening()
+    opening = Opening()
     still_clock.sleep(2.0)  # of which half a second was work: the cores are taken by others
     budget = Budget(20)
     assert opening.refusal(tfidf, budget) is None

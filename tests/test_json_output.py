@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
+import pandas as pd
 import pytest
 
 from headstart import cli
@@ -86,37 +89,81 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_no_verb_is_wider_than_80_columns(
-    mlp_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, bundle = mlp_bundle
-    rows = str(run.path.parent / "rows.csv")
+@pytest.fixture
+def screen(mlp_bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return what runs commands in a terminal of 80 columns and returns the lines it then shows."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(run.path.parent)
-    screen = Terminal()
-    monkeypatch.setattr("sys.stdout", screen)
-    monkeypatch.setattr("sys.stderr", screen)
-    for words in (
-        ("evaluate", "run"),
-        ("evaluate", "run", "--slice", "land"),
-        ("predict", "run", rows),
-        ("runs", "."),
-        ("verify", str(bundle)),
-        ("watch", "run", "--once"),
-        ("starts", "--modality", "table"),
-        ("cache",),
-        ("finetune", rows, "--label", "label", "--start", "scratch/linear", "--dry-run"),
-        ("help", "finetune"),
-    ):
-        assert cli.main(words) == 0, words
-    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
-    lines = [line.rpartition("\r")[2].rstrip() for line in told.splitlines()]
-    commands = ("next: ",)  # to be copied as they are
-    wide = [line for line in lines if len(line) > 80 and not line.startswith(commands)]
-    assert not wide, "\n".join(wide)
+    monkeypatch.chdir(tmp_path)
+    shown = Terminal()
+
+    def run(*commands: str) -> list[str]:
+        monkeypatch.setattr("sys.stdout", shown)  # pytest puts its own there before each test
+        monkeypatch.setattr("sys.stderr", shown)
+        for command in commands:
+            assert cli.main(command.split()) == 0, f"{command}: {shown.getvalue()[-500:]}"
+        told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+        return [line.rpartition("\r")[2].rstrip() for line in told.splitlines()]
+
+    return run
+
+
+def find_wide(lines: list[str]) -> list[str]:
+    """Return the lines that do not fit, but for commands and addresses, which are copied."""
+    copied = re.compile(r"next: |page: |\S*/\S*$")
+    return [line for line in lines if len(line) > 80 and not copied.match(line.lstrip())]
+
+
+def test_no_verb_is_wider_than_80_columns(mlp_bundle, screen: Callable[..., list[str]]) -> None:
+    run, bundle = mlp_bundle
+    rows = f"{run.path.parent}/rows.csv"
+    shutil.copytree(run.path, "run")
+    said = f"{rows} --label label"
+    lines = screen(
+        f"finetune {said} --start scratch/linear --threshold f1 --out linear",
+        "evaluate run",
+        "evaluate linear --slice land",
+        "compare run linear",
+        f"predict run {rows}",
+        "report run --out page.html",
+        "runs .",
+        "export linear --to onnx --out bundle",
+        f"verify {bundle}",
+        "watch run --once",
+        f"check {said} --budget 20s --out check",
+        f"rank {said} --starts scratch/linear --budget 20s",
+        "starts --modality table",
+        "doctor --seconds 0.5",
+        "cache",
+        f"finetune {said} --start scratch/linear --dry-run",
+        f"fit {said} --budget 60s --dry-run",
+        "help finetune",
+    )
+    assert not find_wide(lines), "\n".join(find_wide(lines))
+    assert len(lines) > 300
+
+
+def test_prices_are_written_out_and_no_number_is_broken(screen: Callable[..., list[str]]) -> None:
+    draw = np.random.default_rng(0)
+    rooms, noise = draw.integers(1, 9, 120), draw.normal(0, 9_000, 120)
+    prices = pd.DataFrame({"rooms": rooms, "x": draw.normal(size=120)})
+    prices["price"] = 1_200_000 + 90_000 * rooms + noise
+    prices.to_csv("prices.csv", index=False)
+    said = "prices.csv --label price --start"
+    lines = screen(
+        f"finetune {said} scratch/linear --out a",
+        f"finetune {said} scratch/boosting --out b",
+        "compare a b",
+        "evaluate a --slice rooms",
+        "predict a prices.csv",
+        "runs .",
+    )
+    assert not find_wide(lines), "\n".join(find_wide(lines))
     assert len(lines) > 150
+    assert not [line for line in lines if re.search(r"\de\+\d", line)]
+    told = "\n".join(lines)
+    assert not re.findall(r"\d[.,]?\n *\d[\d,.]*[\]%]|\[[^\]\n]*\n", told)
 
 
 def test_what_has_no_probability_is_told_without_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from headstart.comparing.finished import read_finished
 from headstart.comparing.pairs import compare_runs
 from headstart.errors import DataError, ExportError, OptionError, StartError
 from headstart.evaluation.means import studentised_interval, unit_sums
-from headstart.objectives import find_loss
+from headstart.objectives import find_loss, item_losses
 from headstart.objectives.supervised import Wanted
 from headstart.recipes.run import Run
 from headstart.reporting.compare_text import render_compare_text
@@ -146,6 +146,16 @@ def test_the_loss_leaves_gaps_out_and_micro_batches_add_up():
     assert (logits.grad[1, 3], logits.grad[2, :3].abs().sum()) == (0, 0)
 
 
+def test_a_temperature_is_of_classes_alone():
+    logits = np.array([[1.0, 0.0, 2.0, 0.5], [0.0, 3.0, -1.0, -2.0]], np.float32)
+    targets = np.array([[0.0, 0.7], [1.0, np.nan]], np.float32)
+    found = item_losses(TASK.name, logits, targets, temperature=0.25)
+    softened = logits[:, :3] / 0.25
+    logs = softened - np.log(np.exp(softened).sum(axis=1, keepdims=True))
+    assert found[0] == pytest.approx((-logs[0, 0] + (0.5 - 0.7) ** 2) / 2, rel=1e-5)
+    assert found[1] == pytest.approx(-logs[1, 1], abs=1e-6)
+
+
 def test_the_mean_score_is_that_of_its_parts_and_its_gradient_holds():
     rng = np.random.default_rng(0)
     wanted = np.stack([rng.integers(0, 3, 80), rng.normal(size=80)], axis=1)
@@ -241,6 +251,31 @@ def test_the_server_has_an_output_a_target(run, tmp_path):
             ("price", 1),
             ("grade", 3),
         ]
+
+
+def test_several_targets_are_watched(run, tmp_path):
+    bundle = hs.export(str(run.path), to="onnx", out=str(tmp_path / "bundle"))
+    same, other = _rows(400, 9)[list("abcd")], _rows(400, 10)[list("abcd")]
+    other["b"] += 1.0  # of which the price is told
+    states = []
+    for name, frame in (("same", same), ("other", other)):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        (window,) = hs.monitor(str(bundle), [str(tmp_path / f"{name}.csv")]).state["windows"]
+        states.append(window["state"])
+    assert states == ["no drift", "drift"]
+    assert [one["name"] for one in window["columns"] if one["is_drift"]] == ["b"]
+    told = {one["name"]: one["share"] - one["reference"] for one in window["classes"]}
+    named = ["kind: down", "kind: up", "grade: high", "grade: low", "grade: mid"]
+    assert sorted(told) == sorted([*named, *(name for name in told if "price: above" in name)])
+    assert max(told, key=lambda name: told[name]).startswith("price: above")
+    assert window["detectors"]["classes"]["is_drift"]
+    with ServingProcess(bundle) as server:
+        server.post("/v1/predict", same.iloc[:5].to_dict("records"))
+        _, _, metrics = server.ask("GET", "/metrics")
+    counted = [line for line in metrics.decode().splitlines() if "predictions_total{" in line]
+    of_kind = [float(line.split()[-1]) for line in counted if "kind: " in line]
+    assert sum(of_kind) == 5
+    assert len(counted) == len(told)
 
 
 def test_what_cannot_be_is_refused_by_name(run, tmp_path):

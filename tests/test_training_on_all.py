@@ -11,6 +11,7 @@ import pytest
 import headstart as hs
 from headstart.errors import Interrupted, OptionError, RunFolderError
 from headstart.events import listen
+from headstart.recipes.on_all import plan_on_all
 
 N = 90
 SAID = {"device": "cpu", "folds": 3, "train_on_all": True, "quiet": True}
@@ -118,3 +119,51 @@ def test_it_is_planned_in_and_needs_folds(tmp_path, heard):
     plan = hs.finetune(_classes(), folds=3, **planned)
     assert plan.limit_seconds == pytest.approx(20.0, abs=2.0)
     heard(refused.value)
+
+
+def test_what_fit_hands_over_is_made_of_all_rows_too(tmp_path, processor_clock):
+    starts = ["scratch/linear", "scratch/mlp"]
+    _classes().to_csv(tmp_path / "rows.csv", index=False)
+    data = hs.load(str(tmp_path / "rows.csv"), label="label")
+    run = hs.fit(data, **SAID, starts=starts, budget="150s", out=str(tmp_path / "run"))
+    assert "members" not in run.model_record
+    place = run.path / "repeats" / "all"
+    made = [json.loads((one / "model.json").read_text()) for one in (run.path, place)]
+    assert made[0]["start"]["address"] == made[1]["start"]["address"]
+    assert made[0]["strategy"] == made[1]["strategy"]
+    folds = [run.path / "repeats" / f"fold-{k}" / "model.json" for k in (1, 2, 3)]
+    found = [json.loads(path.read_text()) for path in folds]
+    alike = sum(
+        one["start"]["address"] == made[0]["start"]["address"]
+        and one["strategy"] == made[0]["strategy"]
+        for one in found
+    )
+    told = run.metrics["trained_on_all"]
+    assert told["num_samples"] == N
+    assert told.get("num_alike", 3) == alike
+    said = f"Of 3 folds {alike} found the same start and strategy"
+    for text in (" ".join(run.report().split()), (run.path / "report.html").read_text()):
+        assert (said in text) == (alike < 3)
+    rows = _classes(20).drop(columns="label")
+    assert len(hs.Run(place).predict(rows)) == 20
+
+
+def test_folds_that_found_something_else_give_no_steps(tmp_path):
+    def write(name, start, step, warmth):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        architecture = {"preprocess": {"kind": "table"}}
+        model = {"start": {"address": start}, "strategy": "full", "architecture": architecture}
+        (folder / "model.json").write_text(json.dumps({**model, "temperature": warmth}))
+        options = {"recipe": {"strategy": "full"}, "training": {"best_step": step}}
+        (folder / "options.json").write_text(json.dumps(options))
+        return folder
+
+    data = hs.load(_classes(), label="label")
+    run = write("run", "scratch/mlp", 70, 1.0)
+    folds = [write(f"fold-{k}", "scratch/mlp", 10 * k, 2.0) for k in (1, 2, 3)]
+    folds.append(write("fold-4", "scratch/quick", 500, 9.0))
+    job = plan_on_all(data, run, folds)
+    assert (job.num_steps, job.start, len(job.alike)) == (20, "scratch/mlp", 3)
+    alone = plan_on_all(data, run, folds[3:])
+    assert (alone.num_steps, list(alone.alike)) == (70, [run])

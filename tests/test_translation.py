@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +21,18 @@ import pyarrow.parquet as pq  # noqa: E402
 import headstart as hs  # noqa: E402
 from headstart.cli import main  # noqa: E402
 from headstart.errors import ExportError  # noqa: E402
+from headstart.events import listen  # noqa: E402
+from headstart.recipes.predict import _tell_empty  # noqa: E402
+from headstart.reporting import render_text  # noqa: E402
 from headstart.starts import find_start  # noqa: E402
+from headstart.tasks import find_task  # noqa: E402
 from headstart.training.options.training_options import TrainingOptions  # noqa: E402
 from headstart.training.state.checkpoint import CheckpointFolder  # noqa: E402
 from headstart.tuning.arm import Arm  # noqa: E402
 from headstart.tuning.conditions import Conditions  # noqa: E402
 from headstart.tuning.setup import set_up  # noqa: E402
+from headstart.types import Prediction, Schema  # noqa: E402
+from headstart.types.texts import TOLD, text_array  # noqa: E402
 
 START = "scratch/seq2seq-tiny"
 SIZES = {"train": 240, "val": 30, "test": 40}
@@ -126,8 +135,27 @@ def test_what_was_trained_is_transformers_own(run, tmp_path):
     said = [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
     assert said == [one.text for one in run.predict(texts)]
     for kind in ("onnx", "pt2", "safetensors"):
-        with pytest.raises(ExportError, match=r"writes texts .*--to transformers"):
+        with pytest.raises(ExportError, match=r"becomes no bundle.*--to transformers"):
             hs.export(str(run.path), to=kind, out=str(tmp_path / kind))
+    with pytest.raises(ExportError, match=r"writes texts .*is not watched for drift yet"):
+        hs.monitor(str(run.path), texts)
+
+
+def test_answers_that_are_empty_are_counted(run):
+    schema = Schema("text", "seq2seq", ())
+    rows = np.zeros(4, TOLD)
+    rows["text"] = ["a b c d", " ", "", None]  # the last was not asked for
+    scores = find_task("seq2seq").scores(rows, text_array(["a b c d"] * 4), schema)
+    assert (scores.num_items, scores.to_json()["num_empty"]) == (3, 2)
+    test = {**run.metrics["test"], "num_empty": 2}
+    about = {"model": run.model_record, "data": run.data, "options": run.options}
+    told = render_text(metrics={**run.metrics, "test": test}, **about)
+    num = test["num_items"]
+    assert f"Empty answers: 2 of {num} items." in " ".join(told.split())
+    heard = []
+    with listen(lambda kind, fields: heard.append(fields.get("text"))):
+        _tell_empty([Prediction("", text, np.nan, (), text=text) for text in ("a", "")])
+    assert heard == ["1 of 2 answers is empty: nothing was written."]
 
 
 def test_a_run_is_a_start_with_its_own_vocabulary(run, folder, tmp_path):
@@ -190,3 +218,23 @@ def test_other_strategies_learn_too(run, folder, tmp_path, strategy):
     mark = "lora_" if strategy == "lora" else "decoder.layers.2"
     assert all(mark in name or "decoder.layer_norm" in name for name in moved)
     assert replace(setup.recipe, seed=1) != setup.recipe
+
+
+def test_serving_what_writes_is_refused_and_the_lines_of_the_page_answer(run, monkeypatch, heard):
+    pytest.importorskip("uvicorn")
+    with pytest.raises(ExportError, match=r"writes texts \(seq2seq\).*What writes") as told:
+        hs.serve([str(run.path)])
+    page = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text()
+    lines = page.partition("## What writes")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.setattr(sys, "argv", ["written.py", str(run.path)])
+    made = {"__name__": "written"}
+    exec(compile(lines, "written.py", "exec"), made)
+
+    class Asked:
+        async def json(self):
+            return ["a red dog runs"]
+
+    answer = asyncio.run(made["answer"](Asked()))
+    wanted = run.predict(["a red dog runs"])[0].to_json()
+    assert json.loads(answer.body) == {"predictions": [wanted]}
+    heard(told.value)

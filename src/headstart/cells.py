@@ -28,6 +28,16 @@ _WITHOUT_NUMPY = (str, bool, int, float, Decimal)
 INFINITE = ("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity")
 
 
+def written_out(value: float) -> str:
+    """Return a number in six digits, and one from a million on in all it has before its point.
+
+    Example:
+        >>> written_out(0.123456789), written_out(1234567.8)
+        ('0.123457', '1234568')
+    """
+    return f"{value:.0f}" if 999_999.5 <= abs(value) < 1e15 else f"{value:.6g}"
+
+
 def is_missing(value: object) -> bool:
     """Return whether a cell holds nothing: None, NaN, NA, or blanks."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):

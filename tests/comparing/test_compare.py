@@ -18,6 +18,8 @@ from headstart.cli import main
 from headstart.comparing.finished import read_finished
 from headstart.comparing.leaderboard import sorted_rows
 from headstart.errors import DataError, OptionError, RunFolderError
+from headstart.reporting.compare_text import moved_item
+from headstart.tasks import find_task
 from headstart.types import MODALITIES
 
 
@@ -316,3 +318,8 @@ def test_a_long_name_of_a_run_stands_whole_in_eighty_columns(make_folder, answer
     report = hs.list_runs(str(tmp_path)).report()
     assert name in report
     assert max(map(len, report.splitlines())) <= 80
+
+
+def test_prices_are_written_out():
+    item = {"name": "row 39", "target": 603510.4, "before": 572870.2, "after": 0.51234}
+    assert moved_item(item, find_task("regression")) == "row 39: 603,510; was 572,870, is 0.5123"

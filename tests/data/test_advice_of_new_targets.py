@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from advised import Case, N
+from advised import Case, N, told
 
 import headstart as hs
 from headstart.data.dividing import without_train
@@ -61,6 +61,71 @@ def table(**columns):
 def several(label: str, frame: pd.DataFrame | None = None, **said):
     """Load the table with several targets."""
     return hs.load(table() if frame is None else frame, label=label, **said)
+
+
+def pairs(folder: Path, turned: str | None, **said):
+    """Load pairs of texts that test has too, with the two in each other's place, or does not."""
+    rows = [(f"A cat sat on mat {i}.", f"On {i} a cat was sitting.", "yn"[i % 2]) for i in range(N)]
+    frame = pd.DataFrame(rows, columns=["premise", "hypothesis", "label"])
+    frame["split"] = ["test" if i < 12 else "train" for i in range(N)]
+    if turned:
+        names = {"premise": "hypothesis", "hypothesis": "premise"}
+        frame = pd.concat([frame, frame[:9].rename(columns=names).assign(split=turned)])
+    return hs.load(frame.reset_index(drop=True), **said)
+
+
+def shared(**said):
+    """Load pairs of which four have a first text in common."""
+    rows = [(f"A story of {i // 4}.", f"It says {i}, and more.", "yn"[i % 2]) for i in range(2 * N)]
+    return hs.load(pd.DataFrame(rows, columns=["premise", "hypothesis", "label"]), **said)
+
+
+def short_chats(folder: Path, **said):
+    """Load chats that are answered by one of two words."""
+    rows = [
+        {"messages": [{**SAID, "content": f"Is {i} even?"}, {**ANSWER, "content": "yn"[i % 2]}]}
+        for i in range(N)
+    ]
+    path = folder / "short.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return hs.load(str(path), **said)
+
+
+def turns(folder: Path, more: list[dict[str, str]], answer: list[dict[str, str]]):
+    """Load prompts and answers in turns, the second of which are these."""
+    rows = [{"prompt": [SAID], "completion": [{**ANSWER, "content": f"{i}."}]} for i in range(N)]
+    rows[1] = {"prompt": [SAID, *more], "completion": answer}
+    path = folder / "turns.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return hs.load(str(path))
+
+
+def answers(folder: Path, **said):
+    """Load prompts that all have one answer, with what else was answered beside it."""
+    rows = [
+        {"prompt": f"Say {i}.", "completion": "Never.", "other": f"I say {i}."} for i in range(N)
+    ]
+    path = folder / "answers.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return hs.load(str(path), **said)
+
+
+def notes(label: str, **said):
+    """Load texts with another text beside each, a class, several classes and a measure."""
+    rows = [
+        {
+            "text": f"the text of number {i}",
+            "note": f"what was noted of {i}, in some words of its own",
+            "topic": "abc"[i % 3],
+            "verb": "xy"[i % 2],
+            "tags": ("p;q", "p", "q")[i % 3],
+            "many": [["p", "q"], ["p"]][i % 2],
+            "single": [["p"], ["q"]][i % 2],
+            "size": i % 7 / 2,
+        }
+        for i in range(N)
+    ]
+    return hs.load(pd.DataFrame(rows), label=label, text="text", **said)
 
 
 ODD = [{"role": "user", "content": "Hi"}, {"role": "asistant", "content": "Hello"}]
@@ -134,6 +199,51 @@ CASES = {
         ),
         "such as row 1.* Remove them",
         lambda _: several("kind,y"),
+    ),
+    "pairs that stand in test and train": told(
+        lambda f: pairs(f, "train"), "Leave them out of train", lambda f: pairs(f, None)
+    ),
+    "a text that many pairs have": told(
+        lambda _: shared(), "--group premise", lambda _: shared(group="premise")
+    ),
+    "answers that are few": told(
+        short_chats, "say --task text-generation", lambda f: short_chats(f, task="text-generation")
+    ),
+    "two turns as an answer": Case(
+        lambda f: turns(f, [], [ANSWER, {**ANSWER, "content": "Two."}]),
+        "Put the others into the prompt",
+        lambda f: turns(f, [ANSWER], [{**ANSWER, "content": "Two."}]),
+    ),
+    "one answer everywhere": Case(
+        answers,
+        "Name another column with --label",
+        lambda f: answers(f, label="other", task="text-generation"),
+    ),
+    "texts beside a column of classes": told(
+        lambda _: notes("note"), "name it with --label", lambda _: notes("topic")
+    ),
+    "texts among several targets": Case(
+        lambda _: notes("note,topic"), "Leave it out of --label", lambda _: notes("verb,topic")
+    ),
+    "words as one of several numbers": Case(
+        lambda _: notes("topic:regression,verb"),
+        "say --label …,topic:classification",
+        lambda _: notes("topic:classification,verb"),
+    ),
+    "a measure among several": told(
+        lambda _: notes("size,verb"),
+        "say --label …,size:classification otherwise",
+        lambda _: notes("size:classification,verb"),
+    ),
+    "labels in a cell of one of several": told(
+        lambda _: notes("tags,verb"),
+        "learn 'tags' alone with --separator ';'",
+        lambda _: notes("tags", separator=";"),
+    ),
+    "a list of one among several": told(
+        lambda _: notes("single,verb"),
+        "learn 'single' alone with --task multi-label",
+        lambda _: notes("single", task="multi-label"),
     ),
 }
 

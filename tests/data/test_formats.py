@@ -116,10 +116,11 @@ def test_columns_beside_images_that_are_not_used_are_named(tmp_path, encode):
     lines = [f"{i}.png,{'ab'[i % 2]},lens {i % 3},p{i // 4}" for i in range(N)]
     (tmp_path / "a.csv").write_text("\n".join(["file,label,camera,patient", *lines]) + "\n")
     said = [f.sentence for f in load(tmp_path / "a.csv").findings if f.kind == "unused"]
-    assert said == ["Columns that are not used: 'camera', 'patient'."]
+    offer = "To learn from them, too: --beside camera"
+    assert said == [f"Columns that are not used: 'camera', 'patient'. {offer} patient."]
     grouped = load(tmp_path / "a.csv", group="patient")
     said = [f.sentence for f in grouped.findings if f.kind == "unused"]
-    assert said == ["Columns that are not used: 'camera'."]
+    assert said == [f"Columns that are not used: 'camera'. {offer}."]
     dropped = load(tmp_path / "a.csv", drop=["camera", "patient"])
     assert "unused" not in [f.kind for f in dropped.findings]
 

@@ -126,7 +126,10 @@ def test_load_asks_whether_long_texts_beside_many_columns_are_a_table():
         load(frame(review=long, **more))
     message = str(caught.value)
     assert "can be read as texts (column 'review') or as a table (columns 'stars', 'age'" in message
-    assert message.endswith("Say which: --text review, or --drop review for the table without it.")
+    assert message.endswith(
+        "Say which: --text review, --drop review for the table without it, or --text review "
+        "--beside all for both together."
+    )
     assert load(frame(review=long, **more), text="review").schema.modality == "text"
     table = load(frame(review=long, **more), drop="review")
     assert table.schema.modality == "table"

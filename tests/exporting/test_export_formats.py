@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from advised import Case
 from onnx import TensorProto, helper
 from safetensors.torch import load_file
-from small_runs import TEXTS, image_run, table, table_run, text_run
+from small_runs import TEXTS, table, table_run, text_run
+from torch import nn
 
 import headstart as hs
 from headstart.bundles import check_files, compare_logits
@@ -25,6 +27,8 @@ from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.exporting.pt2_folder import _program
 from headstart.preprocessing import NamedInput
 from headstart.recipes.bundling import _judges
+from headstart.starts.texts.configs import clean_config
+from headstart.starts.texts.networks import build_transformers
 
 RNG = np.random.default_rng(0)
 PARTS = {"README.md", "MANIFEST.json"}
@@ -70,6 +74,56 @@ def test_a_program_gives_the_logits_at_any_batch_and_holds_no_samples(mlp_bundle
 def test_tables_become_programs(tmp_path, start):
     run = table_run(tmp_path, start)
     same_logits(hs.export(str(run.path), to="pt2"), run, rows())
+
+
+def program_of_texts(kind: str, longest: int) -> tuple[ExportedNetwork, nn.Module]:
+    """Return a tiny encoder of a kind with a head, and its program, shown four tokens."""
+    config = {"model_type": kind, "vocab_size": 90, "hidden_size": 16, "num_hidden_layers": 1}
+    config |= {"num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 40}
+    if kind == "mobilebert":
+        config |= {"embedding_size": 8, "true_hidden_size": 8, "intra_bottleneck_size": 8}
+    torch.manual_seed(0)
+    encoder = build_transformers(clean_config(config, kind), "native")
+    head = nn.Linear(encoder.num_features, 2)
+
+    class Whole(ExportedNetwork):
+        def __init__(self) -> None:
+            nn.Module.__init__(self)
+            self.encoder, self.head = encoder, head
+            sizes = {"input_ids": 90, "attention_mask": 2}
+            self._inputs = [
+                NamedInput(name, "int64", ("length",), (size,), longest)
+                for name, size in sizes.items()
+            ]
+
+        def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
+            return self.head(self.encoder(*arrays))
+
+    network = Whole().eval().requires_grad_(False)
+    ids = RNG.integers(5, 90, (3, 4))
+    content = _program(network, [ids, np.ones_like(ids)], kind)[1]
+    return network, torch.export.load(io.BytesIO(content)).module()
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest", "lengths"),
+    [
+        # the longest text has a word: the example is longer than any
+        ("bert", 3, (1, 2, 3)),
+        # each token is read with its neighbours, which no exporter believes of two
+        pytest.param("mobilebert", 40, (3, 4, 40), marks=pytest.mark.slow),
+        pytest.param("deberta-v2", 40, (1, 2, 40), marks=pytest.mark.slow),
+        pytest.param("modernbert", 40, (1, 2, 40), marks=pytest.mark.slow),
+    ],
+)
+def test_texts_of_any_length_are_taken_by_a_program(kind, longest, lengths):
+    network, program = program_of_texts(kind, longest)
+    for batch, length in ((one, other) for one in (1, 5) for other in lengths):
+        ids = torch.from_numpy(RNG.integers(5, 90, (batch, length)))
+        mask = torch.ones_like(ids)
+        mask[: batch // 2, length // 2 + 1 :] = 0
+        difference = (program(ids, mask) - network(ids, mask)).abs().max()
+        assert difference < 1e-5
 
 
 @pytest.mark.slow
@@ -299,21 +353,3 @@ def test_a_network_that_no_exporter_follows_is_refused(linear, follow):
             ExportError,
         )
     )
-
-
-@pytest.mark.slow
-def test_a_convolutional_network_in_whole_numbers_serves_or_says_its_figures(tmp_path):
-    run = image_run(tmp_path)
-    try:
-        folder = hs.export(str(run.path), to="onnx", int8=True)
-    except ExportError as error:
-        told = str(error)
-    else:
-        record = json.loads((folder / "bundle.json").read_text())["int8"]
-        assert record["right_float32"] - record["right"] <= 0.005
-        assert max(record["times"]) <= 0.95
-        hs.verify(str(folder))
-        return
-    assert "calibrated convolutions: " in told
-    assert "% right" in told
-    assert not list(tmp_path.glob("*-onnx"))

@@ -46,15 +46,22 @@ def test_an_answer_that_is_written_otherwise_later_is_not_told():
     assert found[0] == ("user:a\nassistant:b\nuser:d\nassistant:", False)
 
 
-def test_a_template_that_refuses_a_conversation_says_so():
-    picky = "{{ raise_exception('no system turns') }}"
-    with pytest.raises(StartError, match=r"system, user.*no system turns"):
+def test_a_template_that_refuses_a_conversation_says_so(heard):
+    picky = (
+        "{% for m in messages %}{% if m['role'] == 'system' %}"
+        "{{ raise_exception('no system turns') }}{% endif %}{{ m['content'] }}{% endfor %}"
+    )
+    with pytest.raises(StartError, match=r"system, user.*system turns.*Change the turns") as said:
         pieces(picky, TURNS[:2], "2", SPECIAL, "a start")
+    assert pieces(picky, TURNS[1:2], "2", SPECIAL, "a start") == [("1+1?", False), ("2", True)]
+    heard(said.value)
     with pytest.raises(StartError, match="refuses a conversation"):
         pieces("{{ messages[0]['content'].__class__.__mro__ }}", TURNS, "4", SPECIAL, "a start")
 
 
-def test_a_template_that_changes_the_question_once_it_is_answered_is_refused():
+def test_a_template_that_changes_the_question_once_it_is_answered_is_refused(heard):
     odd = "{{ messages | length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
-    with pytest.raises(StartError, match="in another way"):
+    with pytest.raises(StartError, match="give the tokenizer a plain template") as said:
         pieces(odd, TURNS[:2], "2", SPECIAL, "a start")
+    assert pieces(PLAIN, TURNS[:2], "2", SPECIAL, "a start")[-1] == ("2</s>", True)
+    heard(said.value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import headstart as hs
 from headstart.data import load
@@ -22,7 +24,10 @@ from headstart.preprocessing import (
     WordPreprocess,
     check_preprocess,
     fit_table,
+    given_of,
+    joined_preprocess,
     read_preprocess,
+    rows_of,
 )
 from headstart.preprocessing.base import AT_ONCE
 from headstart.preprocessing.terms import fit_vectorizer
@@ -74,8 +79,33 @@ def make(kind: str) -> tuple[Preprocess, Dataset]:
         return made(tokenizer, "review"), texts()
     if kind == "terms":
         return TermPreprocess(fit_vectorizer(TEXTS, "x"), "review"), texts()
+    if kind == "text_joined":
+        table = {"review": TEXTS, "a": np.arange(300.0) % 7, "w": ["x", "y", "z"] * 100}
+        frame = pd.DataFrame({**table, "label": [i % 2 for i in range(300)]})
+        data = load(frame, text="review", beside=["a", "w"])
+        return joined(make("terms")[0], data), data
+    if kind == "image_joined":
+        images = [np.full((8, 8, 3), i % 250, np.uint8) for i in range(60)]
+        columns = {"image": [png(one) for one in images], "a": np.arange(60.0) % 7}
+        frame = pd.DataFrame({**columns, "label": [i % 2 for i in range(60)]})
+        data = load(frame, image_column="image", beside=["a"])
+        spec = ImageSpec(16, 3, (0.5,) * 3, (0.25,) * 3, "bilinear", 8, 3)
+        return joined(ImagePreprocess(spec, "image"), data), data
     data = rows()
     return fit_table(data), data
+
+
+def joined(main: Preprocess, data: Dataset) -> Preprocess:
+    """Return a preprocessing with the columns beside it."""
+    made = joined_preprocess(main, fit_table(rows_of(data)))
+    assert made is not None
+    return made
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("kind", READING)
@@ -111,7 +141,7 @@ def test_it_is_the_same_after_a_way_through_json_and_files(kind, tmp_path):
 def test_new_samples_are_read_as_those_of_a_split_are(kind):
     preprocess, data = make(kind)
     split = data.test
-    given = [split.samples.read(i) for i in range(len(split))]
+    given = given_of(data, "test", range(len(split)))
     expected = preprocess.prepare(data, "test")
     parts = list(preprocess.incoming(given))
     most = len(split) if kind == "table" else AT_ONCE
@@ -132,7 +162,7 @@ def test_another_modality_is_refused_and_so_are_names_of_another_number(kind):
     other = rows() if preprocess.modality != "table" else texts()
     with pytest.raises(DataError, match=f"but the model reads {preprocess.modality} samples"):
         preprocess.prepare(other, "test")
-    given = [data.test.samples.read(i) for i in range(2)]
+    given = given_of(data, "test", range(2))
     for call in (preprocess.read, lambda *a: list(preprocess.incoming(*a))):
         with pytest.raises(DataError, match="There are 3 names for 2 samples"):
             call(given, ["a", "b", "c"])

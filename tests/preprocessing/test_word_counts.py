@@ -5,10 +5,11 @@ import unicodedata
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy.sparse import csr_matrix, random_array
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 
 from headstart.preprocessing import terms, words
-from headstart.preprocessing.terms import TermVectorizer, fit_vectorizer
+from headstart.preprocessing.terms import TermVectorizer, _weigh, fit_vectorizer
 
 ODD = [
     "naïve Café", "C++ and c# a+ b#x 5+ a++b", "so good👍🏽❤️😀😀!", "यह फ़िल्म बहुत अच्छी", "", "\n\n",
@@ -127,3 +128,17 @@ def test_ngrams_of_many_lots_are_counted_as_of_one(chunk, monkeypatch):
     counts = reference.fit_transform(texts)
     assert found == reference.get_feature_names_out().tolist()
     assert num_texts.tolist() == (counts > 0).sum(axis=0).A1.tolist()
+
+
+def test_counts_are_weighed_as_scikit_learn_does_to_the_bit():
+    draw = np.random.default_rng(0)
+    counts = random_array((60, 400), density=0.1, rng=draw, format="csr", dtype=np.float32)
+    counts.data = draw.integers(1, 9, counts.nnz).astype(np.float32)
+    counts[7].data[:] = 1
+    idf = draw.uniform(1, 8, 400).astype(np.float32)
+    weigher = TfidfTransformer(sublinear_tf=True)
+    weigher.idf_ = idf
+    expected = weigher.transform(csr_matrix(counts))
+    found = _weigh(idf, csr_matrix(counts))
+    assert found.data.dtype == np.float32
+    assert np.array_equal(found.toarray(), expected.toarray())

@@ -12,7 +12,7 @@ from headstart.errors import OptionError
 from headstart.reporting import render_page
 from headstart.reporting.charts import axis_labels, scatter_chart, value_axis
 from headstart.reporting.measures import format_quantity, format_value_alone, task_of
-from headstart.tasks import MULTI_LABEL
+from headstart.tasks import MULTI_LABEL, TASKS
 from headstart.types import Schema
 
 LABELS = Schema("text", "multi-label", ("toxic", "insult", "threat"), label="labels")
@@ -268,3 +268,24 @@ def test_quantities_may_carry_a_sign():
 )
 def test_numbers_alone(value, expected):
     assert format_value_alone(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("beside", "target", "prediction"),
+    [
+        ({"text": "the old house"}, "das alte Haus", ""),
+        ({"row": {"x": 1.5}}, "kind: up; price: 24300", "kind: down; price: 281445"),
+    ],
+)
+def test_what_is_told_in_words_is_shown_in_words_beside_its_item(
+    make_task_run, beside, target, prediction
+):
+    """Texts that are written and several targets have no classes, and are no numbers."""
+    item = {"name": "row 7", "target": target, "prediction": prediction, "probability": 0.25}
+    html = render_page(**make_task_run(PRICE), log_records=[], samples=[item | beside])
+    section = _words(html.split(f"<h2>{TASKS['regression'].words.mistakes}</h2>")[1])
+    told = section.split("Learning curves")[0]
+    for expected in (target, prediction or "none of them", "0.25", "row 7"):
+        assert expected in told
+    assert "unknown" not in told
+    assert "off by" not in told

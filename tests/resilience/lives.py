@@ -161,7 +161,36 @@ def train_tight(folder, seed, num_workers):
     train_run(folder, seed, num_workers, micro_batch_size=None)
 
 
-TRAININGS = {"loop": train_tiny, "run": train_run, "tight": train_tight}
+def train_asked(folder, seed, num_workers):
+    """One life of a fine-tuning that finds answers, with micro-batches and a probe first."""
+    from small_questions import written_squad
+
+    import headstart
+
+    audited_once.leave_out()
+    run, data = folder / "run", folder / "data"
+    resume = (run / "state" / "plan.json").exists()
+    if not data.exists():
+        written_squad(data)
+    if run.exists() and not resume:
+        shutil.rmtree(run)
+    headstart.finetune(
+        str(data),
+        start="scratch/bert-tiny",
+        strategy="lp-ft",
+        out=str(run),
+        num_steps=16,
+        batch_size=16,
+        micro_batch_size=8,
+        max_length=24,
+        seed=seed,
+        num_workers=num_workers,
+        device="cpu",
+        resume=resume,
+    )
+
+
+TRAININGS = {"loop": train_tiny, "run": train_run, "tight": train_tight, "asked": train_asked}
 
 
 @contextmanager

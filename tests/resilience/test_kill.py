@@ -58,6 +58,12 @@ def test_a_run_by_the_public_function_survives_kills_bit_for_bit(tmp_path):
     assert_equal_bits(live("run", tmp_path, kills=4, in_save=2, seed=2))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_run_that_finds_answers_survives_kills_bit_for_bit(tmp_path):
+    assert_equal_bits(live("asked", tmp_path, kills=2, in_save=1, workers="0", seed=4))
+
+
 def test_a_micro_batch_that_memory_forced_outlives_a_kill_whatever_is_free_later(tmp_path):
     chains = live("tight", tmp_path, kills=1, in_save=0, seed=3)
     assert_equal_bits(chains)

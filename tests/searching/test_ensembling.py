@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import OptionError
-from headstart.searching.ensembling import LEAST_ITEMS, choose_ensemble
+from headstart.searching.ensembling import LEAST_PAIR, choose_ensemble
 from headstart.tasks import find_task
 
 CLASSES = find_task("classification")
@@ -83,10 +83,37 @@ def test_cost_and_number_are_bounded():
 
 
 def test_few_items_decide_nothing_and_it_is_said():
-    outputs, targets = _noisy(LEAST_ITEMS - 1, 3, seed=0, shared=0.0)
+    outputs, targets = _noisy(LEAST_PAIR - 1, 3, seed=0, shared=0.0)
     chosen = choose_ensemble(outputs, targets, [1, 0.5, 0.5], task=CLASSES, single=2)
     assert (chosen.places, chosen.weights) == ((2,), (1.0,))
-    assert f"{LEAST_ITEMS - 1} val items are too few" in chosen.why
+    assert f"{LEAST_PAIR - 1} val items are too few" in chosen.why
+
+
+def test_where_few_items_cannot_say_which_is_better_two_answer_half_each_and_are_better():
+    gains = []
+    for seed in range(20):
+        outputs, targets = _noisy(42, 3, seed=seed, shared=0.2)
+        chosen = choose_ensemble(outputs, targets, [1, 1, 1], task=CLASSES, single=0)
+        assert len(chosen.places) < 3
+        if len(chosen.places) == 2:
+            assert chosen.weights == (0.5, 0.5)
+            assert "42 val items cannot say which of two is better" in chosen.why
+        unseen, wanted = _noisy(2_000, 3, seed=100 + seed, shared=0.2)
+        mean = sum(w * unseen[p] for p, w in zip(chosen.places, chosen.weights, strict=True))
+        gains.append(_loss(unseen[0], wanted) - _loss(mean, wanted))
+    assert np.mean(gains) > 0.02
+    assert min(gains) >= 0
+
+
+def test_few_items_pair_no_model_that_is_surely_worse_or_costs_too_much():
+    outputs, targets = _noisy(60, 2, seed=0, shared=0.0)
+    worse = np.full_like(outputs[0], 1 / 3) - 0.3 * np.eye(3)[targets] * outputs[0]
+    worse /= worse.sum(axis=1, keepdims=True)
+    alone = choose_ensemble([outputs[0], worse], targets, [1, 1], task=CLASSES, single=0)
+    assert alone.places == (0,)
+    assert "no other model" in alone.why
+    dear = choose_ensemble(outputs, targets, [1, 1.1], task=CLASSES, single=0)
+    assert dear.places == (0,)
 
 
 def test_more_log_loss_is_not_bought_with_fewer_right_answers():

@@ -82,3 +82,27 @@ def test_random_weights_need_more_than_a_training_that_began_as_the_head():
     assert choose_finalist([head, tuned])[0] is tuned
     scratch = Finalist("scratch", True, 0.91, tuned.losses, 0.03, is_continued=False)
     assert choose_finalist([head, scratch])[0] is head
+
+
+def test_of_many_that_noise_cannot_tell_apart_the_first_stands():
+    draw = np.random.default_rng(1)
+    first = finalist("first", np.full(42, 0.6), 0.80, error=0.06)
+    later = [
+        finalist(f"later {n}", 0.6 + noise - noise.mean() - 0.02, 0.81, error=0.06)
+        for n, noise in enumerate(draw.normal(0, 0.5, (6, 42)))
+    ]
+    assert choose_finalist([first, *later])[0] is first
+    surely = finalist("surely", np.full(42, 0.3), 0.81, error=0.06)
+    assert choose_finalist([first, *later, surely])[0] is surely
+
+
+def test_random_weights_need_a_loss_that_is_lower_by_two_errors():
+    draw = np.random.default_rng(0).normal(0, 0.5, 42)
+    error = draw.std() / 41**0.5
+    head = finalist("head", np.full(42, 0.6), 0.80, error=0.06)
+    for errors, wins in ((1.5, False), (2.5, True)):
+        losses = 0.6 + draw - draw.mean() - errors * error
+        scratch = Finalist("scratch", True, 0.80, losses, 0.06, is_continued=False)
+        assert (choose_finalist([head, scratch])[0] is scratch) is wins
+        tuned = Finalist("tuned", True, 0.80, losses, 0.06)
+        assert choose_finalist([head, tuned])[0] is tuned

@@ -55,7 +55,7 @@ def test_rows_are_answered_as_predict_answers_them(server, names, mlp_bundle, tm
 def test_texts_are_answered_as_predict_answers_them(server, names, text_bundle):
     run, path = text_bundle[0], f"/v1/predict?model={names['text']}"
     texts = [*TEXTS[:3], "Grüße – naïve ½ 🙂", "buzz " * 300]
-    for body in (texts, {"texts": texts}):
+    for body in (texts, {"texts": texts}, [{"text": text} for text in texts]):
         alike(server.post(path, body)["predictions"], run.predict(texts))
     found = server.post(path, texts[3].encode(), "text/plain")["predictions"]
     alike(found, run.predict(texts[3:4]))

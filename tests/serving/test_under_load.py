@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -82,6 +83,38 @@ def test_what_is_too_much_is_refused_at_once_and_the_rest_is_answered(mlp_bundle
     # at once: before even the first batch is answered, however busy the machine is
     assert statistics.median(seconds for seconds, _ in refused) < min(answered)
     assert max(answered) < 2 * 8 / 4 * 0.5 + 10
+
+
+def test_what_there_is_no_room_for_is_refused_before_its_body_is_sent(mlp_bundle):
+    is_over = threading.Event()
+    body, head = json.dumps(ROWS[:4]), {"Content-Type": "application/json"}
+
+    def ask(port: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        while not is_over.is_set():
+            connection.request("POST", "/v1/predict", body, head)
+            connection.getresponse().read()
+        connection.close()
+
+    with ServingProcess(mlp_bundle[1], code=NARROW) as running:
+        asking = [threading.Thread(target=ask, args=(running.port,)) for _ in range(6)]
+        for one in asking:
+            one.start()
+        told, end = b"", time.monotonic() + SECONDS
+        while not told and time.monotonic() < end:
+            with running.connect() as connection:
+                connection.settimeout(1)  # where there is room, the server waits for the body
+                connection.sendall(
+                    b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: 10000000\r\n\r\n"
+                )
+                with contextlib.suppress(TimeoutError):
+                    told = connection.recv(4096)
+        is_over.set()
+        for one in asking:
+            one.join(SECONDS)
+    assert told.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1" in told
 
 
 def test_large_bodies_and_bombs_are_not_held(mlp_bundle):

@@ -81,7 +81,7 @@ def test_a_folder_is_the_network_that_it_holds(tmp_path, kind):
         assert torch.allclose(again.eval().tokens(ids, mask, before), found, atol=1e-6)
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
+def test_what_does_not_fit_is_refused(tmp_path, heard):
     folder, _ = _folder(tmp_path, "bart")
     with pytest.raises(StartError, match="writes a text for a text"):
         build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
@@ -90,9 +90,18 @@ def test_what_does_not_fit_is_refused(tmp_path):
         build_encoder(find_start(str(folder)), request)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"x": "y"}}))
-    with pytest.raises(StartError, match="has 'auto_map', which is no encoder–decoder"):
+    with pytest.raises(StartError, match="has 'auto_map', which is no encoder–decoder") as code:
         _built(folder)
     (folder / "config.json").write_text(json.dumps(config))
+    known = json.loads((folder / "tokenizer_config.json").read_text())
+    told = {name: token for name, token in known.items() if name != "eos_token"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    with pytest.raises(StartError, match="Add it to tokenizer_config") as no_end:
+        _built(folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps(known))
+    assert _built(folder)  # a plain one with a token that ends texts, as both say
+    heard(code.value)
+    heard(no_end.value)
     (folder / "model.safetensors").write_bytes(b"no")
     with pytest.raises(StartError, match="cannot be loaded"):
         _built(folder)

@@ -10,14 +10,13 @@ import pytest
 
 from headstart.errors import StartError
 from headstart.preprocessing import text_pieces
-from headstart.preprocessing.tokens import (
-    CONFIG_NAME,
-    NO_LIMIT,
-    TOKENIZER_NAME,
-    TextTokenizer,
-    read_tokenizer,
+from headstart.preprocessing.tokenizer_files import CONFIG_NAME, TOKENIZER_NAME
+from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer, read_tokenizer
+from headstart.preprocessing.vocabulary import (
+    load_tokenizer,
+    train_byte_tokenizer,
+    train_tokenizer,
 )
-from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
 from headstart.starts.texts.catalog import MINILM_IMPORT, pip_folder
 
 pytest.importorskip("tokenizers")
@@ -164,3 +163,11 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(StartError, match=r"tokenizer of 'my/encoder' in .* cannot be loaded"):
         load_tokenizer(tmp_path, "my/encoder")
+
+
+def test_a_tokenizer_without_a_template_for_two_texts_is_refused_and_another_reads_pairs(heard):
+    with pytest.raises(StartError, match="Choose another start") as refused:
+        _ = train_byte_tokenizer(TEXTS, "gpt", vocab_size=300).pair_frame
+    frame = train_tokenizer(TEXTS, "bert", vocab_size=60).pair_frame
+    assert len(frame.between) == 1
+    heard(refused.value)

@@ -47,5 +47,6 @@ def test_what_screening_has_timed_the_training_uses(data, timed, tmp_path, proce
     run = hs.fit(data, budget="20s", out=str(tmp_path / "run"), starts=starts, device="cpu")
     assert run.metrics["test"]
     assert {n for (address, _), n in timed.items() if "scratch" in address} == {1}
-    assert max(timed.values()) <= 3  # audits at the end look for a size of the pretrained one
+    # audits at the end look for a size of the pretrained one; an arm that is refused is timed anew
+    assert max(timed.values()) <= 5
     assert {address for address, _ in timed} == set(starts)

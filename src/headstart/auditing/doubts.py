@@ -9,6 +9,7 @@ import numpy as np
 from headstart.auditing.audit import Audited, Suspect
 from headstart.auditing.out_of_fold import NUM_FOLDS
 from headstart.auditing.pool import Pool
+from headstart.cells import written_out
 from headstart.errors import quoted
 from headstart.tasks import PlainProblem, find_task
 from headstart.types import Dataset, Finding, Severity
@@ -147,7 +148,8 @@ def _reason(dataset: Dataset, doubt: Doubt) -> str:
     """Return what a person reads beside a sample."""
     task, classes = find_task(dataset.schema.task), dataset.schema.classes
     if not task.has_classes:
-        return f"given {doubt.given:g}, like samples have {doubt.suggested:.4g}"
+        like = float(f"{doubt.suggested:.4g}")
+        return f"given {written_out(doubt.given)}, like samples have {written_out(like)}"
     if task.is_exclusive:
         given, suggested = classes[int(doubt.given)], classes[int(doubt.suggested)]
         return f"given '{given}', looks like '{suggested}' ({doubt.chance:.2f})"

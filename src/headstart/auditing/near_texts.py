@@ -14,6 +14,7 @@ from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
 from headstart.auditing.shingles import Shingled, plain, propose_pairs, shingle
 from headstart.data.chance import texts_by_chance
+from headstart.tasks import find_task
 from headstart.types import Dataset, Finding
 
 SHORT = 5  # words: of fewer, only the whole text is compared
@@ -92,10 +93,15 @@ def _same_but_marks(texts: Sequence[str], shingled: Shingled) -> np.ndarray:
     return np.column_stack([before[places], places])
 
 
+def _stand_alone(dataset: Dataset) -> bool:
+    """Return whether texts are told of by themselves; questions share their contexts on purpose."""
+    return dataset.schema.facts.has_words and not find_task(dataset.schema.task).finds_texts
+
+
 NEAR_TEXTS = Audit(
     name="near texts",
     question="Do nearly the same texts stand twice, or on both sides of the split?",
-    applies=lambda dataset: dataset.schema.facts.has_words,
+    applies=_stand_alone,
     run=near_texts,
     finds_copies=True,
 )

@@ -22,7 +22,7 @@ import numpy as np
 
 from headstart.auditing.pixel_features import NUM_WAVES, Waves, edges
 from headstart.auditing.pool import SPLITS
-from headstart.preprocessing import Terms
+from headstart.preprocessing import JoinedInputs, Terms, without_rows
 from headstart.starts.candidates import frozen_start, plain_start
 from headstart.training.contract import StopRequested
 from headstart.training.options.strategies import HEAD
@@ -116,7 +116,8 @@ class ProbeFeatures:
         look: Look | None = None,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.dataset, self.seconds, self.seed = dataset, seconds, seed
+        # columns beside texts and images have audits of their own
+        self.dataset, self.seconds, self.seed = without_rows(dataset), seconds, seed
         self._device, self._stop_requested = device, stop_requested
         self.look = look
         known = None if look is None else look.budget
@@ -202,7 +203,8 @@ class ProbeFeatures:
 
     def _left_by_run(self, setup: TrainingSetup) -> Mapping[SplitName, Inputs]:
         """Return the splits whose features a run has left in the cache, as it prepared them."""
-        held = {} if self.look is None or self.look.start is None else self.look.held
+        left = {} if self.look is None or self.look.start is None else self.look.held
+        held = {n: one.main if isinstance(one, JoinedInputs) else one for n, one in left.items()}
         num = sum(len(inputs) for inputs in held.values())
         if 4 * setup.model.encoder.num_features * num > MAX_BYTES:
             return {}

@@ -62,6 +62,8 @@ def label_of(dataset: Dataset, spot: Spot) -> str:
     task, classes = find_task(dataset.schema.task), dataset.schema.classes
     target = dataset.split(spot.split).targets[spot.index]
     if not task.has_classes:
+        if isinstance(target, str):
+            return str(target)
         return f"{float(target):.6g}" if np.ndim(target) == 0 else str(target)
     if np.ndim(target) == 0:
         return classes[int(target)]

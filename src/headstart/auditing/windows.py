@@ -1,7 +1,7 @@
 """Which pictures may show the same: the same signs of the same waves in some window of both.
 
 A perceptual hash is the signs of a picture's lowest cosine waves (as ``imagehash.phash``). Here it
-is taken of 16 windows of each picture instead of one, so that a part of a picture has a window that
+is taken of 18 windows of each picture instead of one, so that a part of a picture has a window that
 nearly covers what some window of the whole covers: wherever up to 15 % are cut off a side, two ends
 of one of the windows meet within 3 % of it on average. The waves of all windows are two products of
 matrices, and of a mirrored picture they are the same but for the sign of the odd ones.
@@ -16,16 +16,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
 from headstart.auditing.pictures import SIDE, grey
 from headstart.cores import usable_cores
 
-# Ends of the windows of one side, as shares of it; each pair of two makes a window.
-ENDS = np.array([(0, 1), (0.13, 0.87), (0.02, 0.88), (0.12, 0.98)], np.float32)
-NUM_WINDOWS = len(ENDS) ** 2
+# Ends of the windows of one side, as shares of it; each pair of the first four makes a window. The
+# last two are for what is cut alike on every side, and stand with themselves alone.
+ENDS = np.array(
+    [(0, 1), (0.13, 0.87), (0.02, 0.88), (0.12, 0.98), (0.1, 0.9), (0.155, 0.845)], np.float32
+)
+WINDOWS = np.array([*product(range(4), repeat=2), (4, 4), (5, 5)])  # down, across
+NUM_WINDOWS = len(WINDOWS)
 ORDER = 6  # waves (i, j) with 0 < i + j <= ORDER, the longest first
 WAVES = sorted(
     ((i, j) for i in range(ORDER + 1) for j in range(ORDER + 1 - i) if i + j), key=lambda w: sum(w)
@@ -147,18 +151,18 @@ def propose(
 
 def window_ends(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of windows from top to bottom and from left to right, float32 (P, 2) each."""
-    return ENDS[windows // len(ENDS)], ENDS[windows % len(ENDS)]
+    return ENDS[WINDOWS[windows, 0]], ENDS[WINDOWS[windows, 1]]
 
 
 def _waves_of(pixels: np.ndarray) -> np.ndarray:
-    """Return the waves of each window of pictures, float32 (M * 16, 27)."""
+    """Return the waves of each window of pictures, float32 (M * 18, 27)."""
     basis = np.concatenate([_basis(*ends) for ends in ENDS]).astype(np.float32)
     levels = grey(pixels)
     levels -= levels.mean((1, 2), keepdims=True)
     waves = (basis @ levels) @ basis.T
     split = waves.reshape(len(pixels), len(ENDS), ORDER + 1, len(ENDS), ORDER + 1)
     down, across = np.array(WAVES).T
-    chosen = split.transpose(0, 1, 3, 2, 4)[..., down, across]
+    chosen = split.transpose(0, 1, 3, 2, 4)[:, WINDOWS[:, 0], WINDOWS[:, 1]][..., down, across]
     return np.ascontiguousarray(chosen).reshape(-1, len(WAVES))
 
 

@@ -67,6 +67,11 @@ class Bundle:
         return find_task(self.schema.task).deciding_by(self.record.deciding)
 
     @property
+    def is_pieced(self) -> bool:
+        """Whether its networks tell of tokens, of which the preprocessing makes rows."""
+        return self.task.tells_words or self.task.finds_texts
+
+    @property
     def preprocess(self) -> Preprocess:
         """How the first member reads samples: the columns and the kind are those of all."""
         return self.members[0].preprocess
@@ -160,6 +165,8 @@ class Bundle:
             scaling = {"mean": first.target_mean, "scale": first.target_scale}
             whole = task.logits_of(np.asarray(mean), **scaling).astype(np.float32)
         calibrated = replace(first, temperature=self.record.temperature)
+        if self.task.finds_texts and isinstance(whole, np.ndarray):
+            return whole  # nobody knows yet where these tokens stand
         if isinstance(whole, np.ndarray) and whole.ndim > 2:
             each_token = _outputs(task, schema, Ragged.even(whole), calibrated)
             return (

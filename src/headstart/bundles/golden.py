@@ -63,7 +63,11 @@ def check_golden(bundle: Bundle) -> tuple[Bundle, Agreement]:
         expected = [_alike(own, one) for own, one in zip(expected, found, strict=True)]
     except (DataError, IndexError, KeyError, ValueError) as error:
         raise _unlike(bundle, f"they cannot be computed ({error})") from error
-    each = [compare_logits(one, own) for one, own in zip(found, expected, strict=True)]
+    task = bundle.task
+    each = [
+        compare_logits(task.compared(one), task.compared(own))
+        for one, own in zip(found, expected, strict=True)
+    ]
     worst = max(each, key=lambda one: (not one.holds, one.largest / one.allowed))
     if not worst.holds:
         raise _unlike(

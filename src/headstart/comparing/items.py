@@ -103,7 +103,8 @@ def common_items(runs: Sequence[FinishedRun]) -> CommonItems:
         said = _taken(_column(table, "prediction"), places)
         losses, told = (_numbers(table, name, places) for name in ("loss", "group"))
         assert losses is not None
-        answers.append(Answers(run, said, task.read_item_column(said, schema), losses))
+        own = task.recalled(task.read_item_column(said, schema), losses, items.targets)
+        answers.append(Answers(run, said, own, losses))
         groups = told if groups is None else groups
     if groups is None:
         _refuse_lost_groups(runs)

@@ -15,13 +15,7 @@ import numpy as np
 
 from headstart.data.balance import describe_splits
 from headstart.data.copies import Copies, describe_copies, find_copies
-from headstart.data.fingerprint import (
-    Inspection,
-    fingerprint,
-    inspect,
-    inspect_rows,
-    inspect_texts,
-)
+from headstart.data.fingerprint import Inspection, fingerprint, inspect_samples
 from headstart.data.fix_lists import Fixes
 from headstart.data.fixes import (
     Placed,
@@ -39,7 +33,7 @@ from headstart.data.survey import is_identifier, survey
 from headstart.data.times import MixedDays, describe_times, mixed_days, time_of
 from headstart.errors import DataError
 from headstart.preprocessing.bad_samples import check_bad_share, first_few
-from headstart.preprocessing.rows import TableSamples, TextSamples
+from headstart.preprocessing.rows import TableSamples
 from headstart.preprocessing.samples import take
 from headstart.tasks import CLASSIFICATION
 from headstart.types import (
@@ -126,7 +120,8 @@ def assemble(
     several = NOUNS[records.modality][1]
     if len(records.targets) == 0:
         raise DataError(f"{records.name} holds no samples. Expected labelled {several}.")
-    inspection = _inspect(records)
+    rows = None if records.beside is None else records.beside.samples
+    inspection = inspect_samples(records.samples, rows, f"read {records.name}")
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
     records, inspection, given, fixed = _fix(records, inspection, how.fixes)
     findings, identity = [*records.findings, *fixed], inspection.identity
@@ -136,12 +131,9 @@ def assemble(
     splits, mixed = divided.splits, divided.mixed
     findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
     ids = sample_ids(identity.exact)
-    samples, kinds = records.samples, records.column_kinds
-    if isinstance(samples, TableSamples) and kinds is not None and not how.for_test:
-        with _noting(how.refused, "constant"):
-            kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
-            samples, kinds = samples.select(kept), {name: kinds[name] for name in kept}
-            findings += found
+    samples, kinds, found = _surveyed(records, splits, copies, how)
+    beside = None if records.beside is None else _surveyed(records.beside, splits, copies, how)
+    findings += [*found, *(beside[2] if beside else ())]
     contents, groups = _contents(records, identity, copies, kinds), _group_codes(records)
     looked = _look(records, inspection, splits, for_test=how.for_test)
     findings += looked.findings
@@ -149,12 +141,15 @@ def assemble(
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
         told = None if groups is None else groups[chosen]
-        kept = take(samples, chosen)
-        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told)
+        kept, rows = take(samples, chosen), None if beside is None else take(beside[0], chosen)
+        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows)
 
     train, schema = part(SPLIT_CODES["train"]), records.schema
+    if beside is not None:
+        schema = replace(schema, beside=tuple(beside[1] or ()))
     if not how.for_test:
         schema = replace(schema, task=records.asks.settled(train.targets).name)
+    table, known = (records.beside or records), (beside[1] if beside else kinds) or {}
     return Dataset(
         name=records.name,
         schema=schema,
@@ -174,9 +169,10 @@ def assemble(
         image_cut=looked.cut,
         grey_levels=looked.levels,
         column_kinds=kinds,
-        date_formats={n: f for n, f in records.date_formats.items() if n in (kinds or ())},
-        number_formats={n: f for n, f in records.number_formats.items() if n in (kinds or ())},
-        levels={n: f for n, f in records.levels.items() if n in (kinds or ())},
+        beside_kinds=beside[1] if beside else None,
+        date_formats={n: f for n, f in table.date_formats.items() if n in known},
+        number_formats={n: f for n, f in table.number_formats.items() if n in known},
+        levels={n: f for n, f in table.levels.items() if n in known},
         max_bad_fraction=max_bad_fraction,
         alike_by_chance=copies.by_chance,
         time_column=mixed.column if mixed and mixed.column in (kinds or ()) else None,
@@ -299,13 +295,17 @@ def _left_out(
     return [Finding("unreadable", "warning", [b.name for b in bad], sentence)]
 
 
-def _inspect(records: Records) -> Inspection:
-    task = f"read {records.name}"
-    if isinstance(records.samples, TextSamples):
-        return inspect_texts(records.samples, task)
-    if isinstance(records.samples, TableSamples):
-        return inspect_rows(records.samples, task)
-    return inspect(records.samples, task)
+def _surveyed(
+    records: Records, splits: np.ndarray, copies: Copies, how: Assembly
+) -> tuple[Samples, dict[str, ColumnKind] | None, list[Finding]]:
+    """Return samples and kinds of the columns that stay, and what is to be said of them."""
+    samples, kinds = records.samples, records.column_kinds
+    if not isinstance(samples, TableSamples) or kinds is None or how.for_test:
+        return samples, kinds, []
+    with _noting(how.refused, "constant"):
+        kept, found = survey(records, splits == SPLIT_CODES["train"], copies.is_copy)
+        return samples.select(kept), {name: kinds[name] for name in kept}, found
+    return samples, kinds, []
 
 
 def _compared(records: Records, identity: Identity) -> tuple[Samples, Identity, list[str]]:
@@ -359,15 +359,7 @@ def _leave_out_bad(
     with _noting(noting, "unreadable", [each.name for each in bad]):
         check_bad_share(records.name, bad, len(records.targets), max_bad_fraction, noun)
     kept = np.setdiff1d(np.arange(len(records.targets)), list(inspection.reasons))
-    groups = records.groups
-    records = replace(
-        records,
-        samples=take(records.samples, kept),
-        targets=records.targets[kept],
-        splits=records.splits[kept],
-        groups=None if groups is None else [groups[i] for i in kept],
-    )
-    return records, inspection.take(kept), bad
+    return records.take(kept), inspection.take(kept), bad
 
 
 def _look(

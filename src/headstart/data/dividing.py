@@ -194,12 +194,14 @@ def pooled_data(dataset: Dataset, names: Sequence[SplitName]) -> Dataset:
         names: Of these.
     """
     splits = [dataset.split(name) for name in names]
+    rows = [split.beside for split in splits if split.beside is not None]
     whole = Split(
         joined([split.samples for split in splits]),
         np.concatenate([np.asarray(split.targets) for split in splits]),
         np.concatenate([split.ids for split in splits]),
         _all_of([split.contents for split in splits]),
         _all_of([split.groups for split in splits]),
+        None if not rows else joined(rows),
     )
     nothing = part_of_split(whole, np.zeros(0, np.int64))
     return replace(
@@ -256,6 +258,7 @@ def part_of_split(split: Split, places: np.ndarray) -> Split:
         split.ids[places],
         None if split.contents is None else split.contents[places],
         None if split.groups is None else split.groups[places],
+        None if split.beside is None else take(split.beside, places),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from headstart import events
 from headstart.columnar import give_memory_back
 from headstart.cores import usable_cores
-from headstart.data.identity import Identity, row_identity, text_identity
+from headstart.data.identity import Identity, mixed, row_identity, text_identity
 from headstart.preprocessing.image_files import seems_whole
 from headstart.preprocessing.images import decode_one, read_header
 from headstart.preprocessing.rows import TableSamples, TextSamples, text_faults
@@ -46,6 +46,27 @@ class Inspection:
     def take(self, places: np.ndarray) -> Inspection:
         """Return what was found of these samples, all of which can be used."""
         return Inspection(self.identity.take(places), self.sizes[places], {})
+
+
+def inspect_samples(samples: Samples, beside: Samples | None, name: str) -> Inspection:
+    """Read every sample of any kind.
+
+    Args:
+        samples: The inputs.
+        beside: The rows that texts or images stand in, where these are part of the sample. Copies
+            are still told by texts and images alone: neither side of a split may learn the other's.
+        name: What progress is reported as.
+    """
+    if isinstance(samples, TableSamples):
+        return inspect_rows(samples, name)
+    if isinstance(samples, TextSamples):
+        found = inspect_texts(samples, name)
+    else:
+        found = inspect(samples, name)
+    if not isinstance(beside, TableSamples):
+        return found
+    exact = mixed(found.identity.exact) + row_identity(beside.table).exact
+    return replace(found, identity=Identity(exact, found.identity.content))
 
 
 def inspect(samples: Samples, name: str) -> Inspection:

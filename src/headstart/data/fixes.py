@@ -20,7 +20,6 @@ from headstart.data.fix_cells import CellFinder
 from headstart.data.fix_lists import LEAVE_OUT, LOOK, Fix, Fixes
 from headstart.data.records import NOUNS, SPLIT_CODES, SPLIT_NAMES, Records
 from headstart.errors import DataError
-from headstart.preprocessing.samples import take
 from headstart.tasks import array_of
 from headstart.types import Finding, SplitName
 
@@ -145,14 +144,7 @@ def without_left_out(placed: Placed, records: Records) -> tuple[Records, np.ndar
     for place, side in placed.sides.items():
         if splits[place] >= 0:
             splits[place] = SPLIT_CODES[side]
-    groups = records.groups
-    return replace(
-        records,
-        samples=take(records.samples, kept),
-        targets=records.targets[kept],
-        splits=splits[kept],
-        groups=None if groups is None else [groups[i] for i in kept.tolist()],
-    ), kept
+    return replace(records, splits=splits).take(kept), kept
 
 
 def settle_sides(

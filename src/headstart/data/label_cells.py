@@ -7,11 +7,12 @@ say which labels apply; one label in each is one class a sample.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from headstart.cells import as_list, is_missing
-from headstart.columnar import different, kinds_of
+from headstart.columnar import different, kinds_of, mapped
 from headstart.data.soft_labels import largest, plain_shares, shares_at, shares_refused
 from headstart.tasks import CLASSIFICATION, find_task
 from headstart.tasks.reading import Place
@@ -32,7 +33,7 @@ def read_cells(
     Raises:
         DataError: They are soft labels or scores.
     """
-    values, names = plain_shares(values)
+    values, names = plain_shares(_as_vectors(values))
     kinds = kinds_of(values)
     is_native = not kinds <= _SINGLE and any(_is_list(value) for value in different(values))
     if not is_native and not any(issubclass(kind, (str, dict)) for kind in kinds):
@@ -70,6 +71,19 @@ def read_cells(
     return [[] if cells is None else cells for cells in found], []
 
 
+def _as_vectors(values: Sequence[object]) -> Sequence[object]:
+    """Return ``0 1 0`` as a list of numbers, where all cells are such, of one length."""
+    words = [v for v in different(values) if not is_missing_cell(v)]
+    if not all(isinstance(word, str) and _VECTOR.fullmatch(word.strip()) for word in words):
+        return values
+    if len({len(_DIGIT.findall(str(word))) for word in words}) != 1:
+        return values
+    return mapped(
+        values, lambda v: v if is_missing_cell(v) else [int(d) for d in _DIGIT.findall(str(v))]
+    )
+
+
+_VECTOR, _DIGIT = re.compile(r"[01](?:(?:, ?|[ ;|])[01])+"), re.compile(r"[01]")
 _SINGLE = frozenset((str, int, float, bool, type(None)))
 
 

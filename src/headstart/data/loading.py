@@ -44,6 +44,7 @@ def load(
     categorical: Sequence[str] | None = None,
     date: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
+    beside: Sequence[str] | None = None,
     header: Sequence[str] | None = None,
     encoding: str | None = None,
     group: str | GroupValues | None = None,
@@ -82,6 +83,8 @@ def load(
         date: Columns of a table to read as dates. Where no value shows whether the day or the month
             stands first, it is the day, unless only the first of the two numbers changes.
         drop: Columns that are not used.
+        beside: Columns of a table that are learned from together with the text or image of their
+            row; ``all`` takes every one that can be. A column of the name ``all`` comes first.
         header: Names of the columns of a file without a header row.
         encoding: Encoding of text files that are not UTF-8, for example ``gb18030``.
         group: What belongs together and stays on one side of the split, figures then counting
@@ -139,14 +142,14 @@ def load(
         categorical=names_of(categorical),
         date=names_of(date),
         drop=names_of(drop),
+        beside=names_of(beside),
         header=names_of(header) or None,
         encoding=encoding,
         preprocess=preprocess,
         schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
-    if problems := check_way(split, for_test=schema is not None):
-        raise OptionError(" ".join(problems))
+    _raise(check_way(split, for_test=schema is not None))
     check_fixes(fixes)
     listed = None if fixes is None else read_fixes(fixes)
     records, address = read_source(source, options)
@@ -220,6 +223,10 @@ def _check_options(
         problems.append(f"max_bad_fraction is {max_bad_fraction}; expected a share from 0 to 1.")
     if seed < 0:
         problems.append(f"seed is {seed}; expected 0 or more.")
-    problems += option_problems(options)
+    _raise(problems + option_problems(options))
+
+
+def _raise(problems: Sequence[str]) -> None:
+    """Refuse options of which something is wrong."""
     if problems:
         raise OptionError(" ".join(problems))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headstart.preprocessing import Preprocess
 
 DEFAULT_LABEL = "label"
+ALL = "all"  # said of columns beside texts or images
 FOLDER = "folder"  # said of groups: the folder inside a class folder
 # One value a sample, or by the path of each: an array, a Series, a list, a dict.
 GroupValues = Any
@@ -50,6 +51,8 @@ class ReadOptions:
         categorical: Columns that hold categories.
         date: Columns that hold dates.
         drop: Columns that are not used.
+        beside: Columns that are learned from together with the text or image of their row, or
+            ``all`` that can be.
         header: Column names of a file without a header row.
         encoding: How a file's bytes stand for characters.
         preprocess: How a model reads samples: its columns are read as it was trained, the others
@@ -68,6 +71,7 @@ class ReadOptions:
     categorical: tuple[str, ...] = ()
     date: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     header: tuple[str, ...] | None = None
     encoding: str | None = None
     preprocess: Preprocess | None = None
@@ -79,9 +83,26 @@ class ReadOptions:
         read = self.preprocess
         if read is None:
             return ()
-        from headstart.preprocessing import TablePreprocess
+        return () if read.rows is None else read.rows.spec.columns
 
-        return read.spec.columns if isinstance(read, TablePreprocess) else ()
+    @property
+    def is_joined(self) -> bool:
+        """Whether columns of a row are learned from together with its text or image."""
+        read = self.preprocess
+        is_trained = read is not None and read.rows is not None and read.main is not read.rows
+        return is_trained or bool(self.beside)
+
+    def joined_among(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Return which columns are learned from beside a text or an image.
+
+        Args:
+            columns: Those that could be, in order.
+        """
+        if self.columns:
+            return tuple(column.name for column in self.columns)
+        if self.beside == (ALL,) and ALL not in columns:
+            return tuple(columns)
+        return tuple(dict.fromkeys((*self.beside, *self.kept_columns)))
 
     @property
     def said_task(self) -> TaskName | None:
@@ -157,7 +178,8 @@ class ReadOptions:
             )
 
 
-COLUMN_OPTIONS = ("numeric", "categorical", "date", "drop")
+COLUMN_OPTIONS = ("numeric", "categorical", "date", "drop", "beside")
+ONE_ROLE = ("numeric", "categorical", "date", "drop")  # a column is at most one of these
 TABLE_OPTIONS = (*COLUMN_OPTIONS, "header", "encoding")
 
 
@@ -223,7 +245,7 @@ def _list_problems(options: ReadOptions) -> list[str]:
     problems = []
     roles = {"label": options.label, "group": options.group}
     roles |= {"text": options.text, "image_column": options.image_column}
-    lists: dict[str, tuple[str, ...]] = {name: getattr(options, name) for name in COLUMN_OPTIONS}
+    lists: dict[str, tuple[str, ...]] = {name: getattr(options, name) for name in ONE_ROLE}
     seen: dict[str, str] = {column: role for role, column in roles.items() if column}
     for name, columns in lists.items():
         for column in dict.fromkeys(columns):

@@ -7,10 +7,11 @@ source or a new modality adds a reader and changes nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from headstart.preprocessing.samples import take
 from headstart.tasks import Task, find_task
 from headstart.types import (
     MODALITIES,
@@ -58,6 +59,7 @@ class Records:
         kept_columns: For tables, columns the user has named, which are therefore never left out.
         columns: For tables, all columns of the source, for messages.
         counts_from_one: Whether the numbers that stand for classes count from one.
+        beside: The rows that texts or images stand in, where these are learned from too.
     """
 
     name: str
@@ -81,13 +83,35 @@ class Records:
     kept_columns: Sequence[str] = ()
     columns: Sequence[str] = ()
     counts_from_one: bool = False
+    beside: Records | None = None
 
     @property
     def schema(self) -> Schema:
         """What they ask of a model."""
-        kind = self.modality, self.task, self.classes, self.label
         return Schema(
-            *kind, counts_from_one=self.counts_from_one, sides=self.sides, parts=self.parts
+            self.modality,
+            self.task,
+            self.classes,
+            self.label,
+            counts_from_one=self.counts_from_one,
+            sides=self.sides,
+            parts=self.parts,
+            beside=tuple(self.beside.column_kinds or ()) if self.beside is not None else (),
+        )
+
+    def take(self, places: np.ndarray) -> Records:
+        """Return some of the samples, with all that belongs to each.
+
+        Args:
+            places: int64, which of them.
+        """
+        return replace(
+            self,
+            samples=take(self.samples, places),
+            targets=self.targets[places],
+            splits=self.splits[places],
+            groups=None if self.groups is None else [self.groups[i] for i in places.tolist()],
+            beside=None if self.beside is None else self.beside.take(places),
         )
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,14 +20,14 @@ from typing import Literal
 from headstart.cells import as_number, is_missing
 from headstart.columnar import joined
 from headstart.data.groups import names_groups, repeated_columns
-from headstart.data.options import ReadOptions
+from headstart.data.options import ALL, ReadOptions
 from headstart.data.paired_texts import named_pair, said_columns
 from headstart.data.sources.columns import Table
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, UnlabelledError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
-from headstart.types import Finding, Modality, Sentence
+from headstart.types import MODALITIES, Finding, Modality, Sentence
 
 # Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
 PROSE_WIDTH, PROSE_WORDS = 25, 5
@@ -35,6 +36,7 @@ MIN_WORDS = 3  # of a long cell in a script with blanks: fewer make it a path, a
 TEXT_NAMES = ("text", "texts", "sentence", "utterance", "message", "文本")
 MOSTLY_DISTINCT = 0.5
 FEW_COLUMNS = 2
+FEW_OFFERED = 4  # columns that are named one by one
 IDENTIFIER = re.compile(r"(.*[_ ])?(id|uuid|guid|key|index|number|no)|id[_ ].*|.*[a-z]I[dD]|Id|ID")
 Prose = Literal["", "short", "long"]
 
@@ -47,12 +49,14 @@ class Roles:
         modality: Of the inputs.
         column: The column of images or texts; None for tables.
         second: Of pairs of texts the column of the second ones; None where texts stand alone.
+        beside: Columns that are learned from together with these; none where they stand alone.
         findings: What a user should know of it.
     """
 
     modality: Modality
     column: str | None = None
     second: str | None = None
+    beside: tuple[str, ...] = ()
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -75,18 +79,50 @@ def find_roles(
     Raises:
         DataError: A named column is missing, or several readings are possible.
     """
+    others_taken = {target, options.group, *taken, *options.drop}
+    free = [column for column in table.columns if column not in others_taken]
+    roles = _find_main(table, free, options, beside)
+    if not options.is_joined:
+        found = [
+            _unused(table, one.items) if one.kind == "unused" else one for one in roles.findings
+        ]
+        return replace(roles, findings=found)
+    if roles.column is None:
+        raise DataError(
+            f"{table.where} has no column of texts or images that --beside "
+            f"{' '.join(options.beside)} could stand beside (found: {quoted(table.columns)}). Name "
+            "it with --text or --image-column, or leave --beside out to learn from the rows alone."
+        )
+    main = [column for column in (roles.column, roles.second) if column is not None]
+    columns = options.joined_among([column for column in free if column not in main])
+    if wrong := [c for c in columns if c in main or c not in free]:
+        raise DataError(
+            f"Column {quoted(wrong)} of {table.where} cannot stand beside {quoted(main)}: expected "
+            f"other columns than the target and the texts or images, such as "
+            f"{quoted([c for c in free if c not in main], limit=3)}. Name those, or --beside all."
+        )
+    called = f"{MODALITIES[roles.modality].nouns} (column {quoted(main)})"
+    sentence = f"Learned from together: {called} and the columns {quoted(columns)} of their rows."
+    kept = [found for found in roles.findings if found.kind != "unused"]
+    findings = [*kept, Finding("reading", "note", (), sentence)]
+    return replace(roles, beside=columns, findings=findings)
+
+
+def _find_main(
+    table: Table, free: Sequence[str], options: ReadOptions, beside: FilesBeside | None
+) -> Roles:
+    """Return what the samples of a table are, whatever stands beside them; as ``find_roles``."""
     if options.image_column:
         need_column(table, options.image_column, "image", "--image-column")
         return Roles("image", options.image_column)
-    others_taken = {target, options.group, *taken, *options.drop}
-    free = [column for column in table.columns if column not in others_taken]
     if said := said_columns(options.text, table.columns):
         for column in said:
             need_column(table, column, "text", "--text")
         return _texts(said, free, is_found=False)
-    if options.kept_columns:
+    if options.kept_columns and not options.is_joined:
         return Roles("table")
-    trained = options.preprocess
+    trained = options.preprocess.main if options.preprocess else None
+    free = [column for column in free if column not in options.beside]
     if trained and len(trained.columns) == 1 and trained.columns[0] in free:
         return Roles(trained.modality, trained.columns[0])
     if pair := _find_pair(table, free, options):
@@ -116,13 +152,13 @@ def find_roles(
     if not prose:
         return _only_words(table, free, heads)
     long = [column for column, how in prose.items() if how == "long"]
-    if len(others) > FEW_COLUMNS:
+    if len(others) > FEW_COLUMNS and not (options.is_joined and len(prose) == 1):
         if not long:
             return Roles("table")
         raise DataError(
             f"{table.where} can be read as texts (column {quoted(long)}) or as a table (columns "
-            f"{quoted(others)}). Say which: --text {long[0]}, or --drop {' '.join(long)} for the "
-            "table without it."
+            f"{quoted(others)}). Say which: --text {long[0]}, --drop {' '.join(long)} for the "
+            f"table without it, or --text {long[0]} --beside all for both together."
         )
     if len(prose) > 1:
         both = f"; or two that belong together, --text {','.join(list(prose)[:2])}"
@@ -138,7 +174,7 @@ def _find_pair(table: Table, free: Sequence[str], options: ReadOptions) -> Seque
     """Return the two columns that are a pair of texts; none where none are known to be."""
     # one of two texts may also say what belongs together
     columns = [*free, *(c for c in table.columns if c == options.group)]
-    trained = options.preprocess
+    trained = options.preprocess.main if options.preprocess else None
     if trained and trained.is_pair and set(trained.columns) <= set(columns):
         return trained.columns
     return named_pair({column: table.head(column) for column in columns})
@@ -156,16 +192,17 @@ def _named_text(free: Sequence[str], heads: dict[str, list[object]]) -> str:
 
 
 def _only_words(table: Table, free: Sequence[str], heads: dict[str, list[object]]) -> Roles:
-    """Return texts where the only column holds different words, however short; else a table."""
+    """Return texts where the only column is called so or holds different words; else a table."""
     if len(free) == 1:
         words = [value for value in heads[free[0]] if not is_missing(value)]
         is_text = bool(words) and all(isinstance(value, str) for value in words)
         is_text = is_text and not all(is_like_a_date(str(value)) for value in words)
         numbers = [as_number(value) for value in words]
         distinct = len({str(value) for value in words})
+        is_named = free[0].strip().lower() in TEXT_NAMES
         differ = distinct == len(words) and IDENTIFIER.fullmatch(free[0]) is not None
         identifier = [_identifier(free[0], table.where)] if differ else []
-        if is_text and None in numbers and distinct > MOSTLY_DISTINCT * len(words):
+        if is_text and None in numbers and (is_named or distinct > MOSTLY_DISTINCT * len(words)):
             texts = _texts((free[0],), free, is_found=True)
             return replace(texts, findings=[*texts.findings, *identifier])
         return Roles("table", findings=identifier)
@@ -193,8 +230,20 @@ def _texts(columns: Sequence[str], free: Sequence[str], *, is_found: bool) -> Ro
         findings.append(Finding("reading", "note", (), sentence))
     if unused := [other for other in free if other not in columns]:
         sentence = f"Columns that are not used: {quoted(unused)}."
-        findings.append(Finding("unused", "note", (), sentence))
-    return Roles("text", columns[0], columns[1] if is_pair else None, findings)
+        findings.append(Finding("unused", "note", unused, sentence))
+    return Roles("text", columns[0], columns[1] if is_pair else None, findings=findings)
+
+
+def _unused(table: Table, columns: Sequence[str]) -> Finding:
+    """Return which columns are not used, and how those are that could be learned from."""
+    usable = [
+        column
+        for column in columns
+        if is_cell_column(table.head(column)) and not IDENTIFIER.fullmatch(column)
+    ]
+    named = " ".join(map(shlex.quote, usable)) if len(usable) <= FEW_OFFERED else ALL
+    offer = f" To learn from them, too: --beside {named}." if usable else ""
+    return Finding("unused", "note", (), f"Columns that are not used: {quoted(columns)}.{offer}")
 
 
 def unused_beside(
@@ -210,12 +259,11 @@ def unused_beside(
     """
     if roles.column is None:
         return []
-    known = {*taken, roles.column, roles.second, options.group, *options.drop}
+    known = {*taken, roles.column, roles.second, *roles.beside, options.group, *options.drop}
     unused = [column for column in tables[0].columns if column not in known]
     said = []
     if unused and not any(one.kind == "unused" for one in roles.findings):
-        sentence = f"Columns that are not used: {quoted(unused)}."
-        said.append(Finding("unused", "note", (), sentence))
+        said.append(_unused(tables[0], unused))
     if options.group is not None:
         return said
     named = [c for c in unused if names_groups(c) and all(c in table.columns for table in tables)]
@@ -258,7 +306,10 @@ def need_column(table: Table, column: str, role: str, option: str) -> None:
     remedy = (
         f"Name the {role} column, for example {option} {example} ({keyword}='{example}' of load)."
     )
-    if any(as_number(name) is not None or len(name) > 40 for name in table.columns):
+    if any(
+        as_number(name) is not None or len(name) > 40 or name in table.head(name)
+        for name in table.columns
+    ):
         remedy = (
             "If the first row is data and no header, name all columns with --header; otherwise "
             f"name the {role} column with {option}."

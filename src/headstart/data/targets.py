@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.cells import MOSTLY, as_number, is_gap, is_missing
+from headstart.cells import MOSTLY, as_number, is_gap, is_missing, written_out
 from headstart.columnar import array_from, different, kinds_of, mapped, numbers_of
 from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
@@ -71,7 +71,7 @@ def read_targets(
     known, note = options.known_task, None
     found_lists: list[Finding] = []
     task = None if known is None else find_task(known)
-    is_plain = task is not None and (task.tells_words or task.tells_texts)
+    is_plain = task is not None and (task.tells_words or task.tells_texts or task.finds_texts)
     if not options.separator and not is_plain:
         values, found_lists = read_cells(values, known, what, place)
     values, read = _as_numbers(values, modality, known, what)
@@ -129,7 +129,7 @@ def _decide(
     if MODALITIES[modality].is_learned_from and _are_texts(values):
         return SEQ2SEQ, (
             f"{what} holds texts, nearly all of them different: {SEQ2SEQ.name}, a text is written "
-            "of each (say --task classification otherwise)."
+            "of each. Where another column holds the classes, name it with --label."
         )
     numbers, strange = _numbers_in(values)
     real = next(iter(numbers[(numbers != np.floor(numbers)) | np.isinf(numbers)]), None)
@@ -149,7 +149,7 @@ def _decide(
         return CLASSIFICATION, _several_in_a_cell(values, what)
     if real is not None:
         return REGRESSION, (
-            f"{what} holds numbers such as {real:g}: regression (say "
+            f"{what} holds numbers such as {written_out(real)}: regression (say "
             "--task classification otherwise)."
         )
     if is_many:

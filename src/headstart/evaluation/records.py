@@ -48,6 +48,7 @@ class Scores:
             numbers are predicted.
         num_groups: Groups that the items are of, where intervals count these; otherwise None.
         signature: Of figures that several libraries count differently, how they were counted.
+        num_empty: Of texts that were written those that hold nothing.
     """
 
     num_items: int
@@ -57,6 +58,7 @@ class Scores:
     residuals: np.ndarray | None = None
     num_groups: int | None = None
     signature: Mapping[str, str] = field(default_factory=dict)
+    num_empty: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Return the shape of ``metrics.json["test"]``: JSON-able, NaN as None.
@@ -72,6 +74,8 @@ class Scores:
             record["num_groups"] = self.num_groups
         if self.signature:
             record["signature"] = dict(self.signature)
+        if self.num_empty:
+            record["num_empty"] = self.num_empty
         if self.per_class:
             record["per_class"] = {
                 name: {

@@ -92,7 +92,9 @@ def _quarters(known: Sequence[object], missing: np.ndarray) -> list[tuple[str, n
 
 
 def _told(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e10 else f"{value:.4g}"
 
 
 def judge_slices(

@@ -9,11 +9,11 @@ import numpy as np
 
 from headstart.model import Ensemble, model_outputs, run_batches
 from headstart.tasks import array_of
-from headstart.types import BadSample, Finding, Inputs
+from headstart.types import BadSample, Finding, Inputs, PlainInputs
 
 
 @dataclass(frozen=True, eq=False)
-class Changed:
+class Changed(PlainInputs):
     """Samples as a network takes them, given as arrays: what is left of samples after deleting.
 
     Attributes:
@@ -29,16 +29,6 @@ class Changed:
     targets: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
-
-    @property
-    def lengths(self) -> None:
-        """None: all have one shape."""
-        return None
-
-    @property
-    def row_lengths(self) -> None:
-        """None: nothing is told of other elements."""
-        return None
 
     @property
     def ids(self) -> np.ndarray:

@@ -27,6 +27,7 @@ from headstart.bundles import (
 from headstart.bundles.golden import NUM_GOLDEN
 from headstart.exporting.model_card import CARD
 from headstart.exporting.onnx_network import ExportedNetwork, exported_network
+from headstart.exporting.varying import LEAST_LENGTH
 from headstart.model import Ensemble, library_versions, model_outputs
 from headstart.preprocessing import NamedInput
 from headstart.types import Inputs, Rows
@@ -34,7 +35,6 @@ from headstart.types import Inputs, Rows
 # A network, example inputs and the start's address to a file's name and content.
 WriteNetwork = Callable[[ExportedNetwork, Sequence[np.ndarray], str], tuple[str, bytes]]
 _LEAST_EXAMPLES = 3
-_LEAST_LENGTH = 4  # tokens of an example: of one or two an exporter would make a constant
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def write_networks(
 def _example(wanted: NamedInput, array: np.ndarray) -> np.ndarray:
     """Return an input with at least a few places where its length varies; more are masked."""
     is_ragged = isinstance(wanted.shape[0], str)
-    missing = max(0, _LEAST_LENGTH - array.shape[1]) if is_ragged else 0
+    missing = max(0, LEAST_LENGTH - array.shape[1]) if is_ragged else 0
     return np.pad(array, ((0, 0), (0, missing))) if missing else array
 
 

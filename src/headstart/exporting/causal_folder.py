@@ -20,7 +20,7 @@ from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import DialoguePreprocess
 from headstart.preprocessing.chat_templates import render
-from headstart.preprocessing.tokens import TEMPLATE_NAME
+from headstart.preprocessing.tokenizer_files import TEMPLATE_NAME
 from headstart.starts.lora import merge_lora
 from headstart.starts.texts.language_network import LanguageNetwork
 from headstart.types import ANSWERER, USER

@@ -97,11 +97,12 @@ def export_choices() -> tuple[str, ...]:
     return ("auto", *EXPORTERS, *OF_ALL)
 
 
-def refuse_written(task: object) -> None:
+def refuse_written(task: object, what: str) -> None:
     """Refuse what writes texts where a whole run is exported, before it is loaded.
 
     Args:
         task: Its name, as a record holds it; what is none is left to whoever reads the record.
+        what: What is not done with it yet: ``is served``.
 
     Raises:
         ExportError: If it does.
@@ -111,7 +112,7 @@ def refuse_written(task: object) -> None:
     found = TASKS.get(task) if isinstance(task, str) else None
     if found is not None and found.tells_texts:
         raise ExportError(
-            f"A model that writes texts ({task}) becomes no bundle, program or plain weights yet: "
-            "it is run once for every token. Expected a run that answers for whole samples. Export "
-            "for transformers, --to transformers, or answer with 'headstart predict'."
+            f"A model that writes texts ({task}) {what} yet: it is run once for every token. "
+            "Expected a run that answers for whole samples. Answer with 'headstart predict', or "
+            "hand it to transformers: headstart export RUN --to transformers."
         )

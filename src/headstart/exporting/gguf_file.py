@@ -26,7 +26,8 @@ from headstart.exporting.folder import building, check_same, refuse_occupied, un
 from headstart.extras import quiet_transformers, require_extra
 from headstart.model import Model
 from headstart.preprocessing import DialoguePreprocess
-from headstart.preprocessing.tokens import TOKENIZER_NAME, TextTokenizer
+from headstart.preprocessing.tokenizer_files import TOKENIZER_NAME
+from headstart.preprocessing.tokens import TextTokenizer
 
 FILE = "model.gguf"
 ARCHITECTURES = ("llama", "gpt2")

@@ -80,7 +80,7 @@ class Int8Trial:
         if self.beside:
             return f"{self.way}: {self.beside}"
         batches = ", ".join(
-            f"{share:.2f} at a batch of {size}"
+            f"{share:.3f} at a batch of {size}"
             for size, share in zip(BATCH_SIZES, self.times, strict=True)
         )
         return (
@@ -102,6 +102,7 @@ def refuse_int8(schema: Schema, num_members: int) -> None:
     task = find_task(schema.task)
     reasons = {
         f"{num_members} models answer together": num_members > 1,
+        "it finds answers in contexts": task.finds_texts,
         "it tells numbers": not task.has_classes,
         "it tells of words": task.tells_words,
     }

@@ -28,7 +28,7 @@ def mlflow_files(bundle: Bundle) -> dict[str, str]:
     versions = bundle.record.versions
     width = bundle.task.num_outputs(bundle.schema)
     inputs = [_tensor(one) for one in bundle.members[0].session.inputs]
-    of_tokens = [-1] if bundle.task.tells_words else []
+    of_tokens = [-1] if bundle.is_pieced else []
     output = {
         "name": OUTPUT,
         "type": "tensor",

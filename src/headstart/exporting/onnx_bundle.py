@@ -133,7 +133,8 @@ def _compare(
         def run(places: np.ndarray, place: int = place) -> Rows:
             return bundle.logits(bundle.arrays(inputs, places))[place]
 
-        found = compare_logits(in_batches(run, num), wanted)
+        task = bundle.task
+        found = compare_logits(task.compared(in_batches(run, num)), task.compared(wanted))
         if not found.holds:
             turned = f", and turn {found.num_wrong} classes" if found.num_wrong else ""
             raise ExportError(

@@ -38,9 +38,11 @@ from headstart.exporting.onnx_network import ExportedNetwork
 from headstart.exporting.varying import varying_shapes
 from headstart.model import Ensemble
 from headstart.preprocessing import NamedInput, Preprocess, read_preprocess
+from headstart.tasks import find_task
 from headstart.types import Rows
 
 PROGRAM = "model.pt2"
+_SHORTEST = (1, 3)  # tokens of a text, tried in this order
 
 
 def export_pt2(
@@ -86,26 +88,37 @@ def _program(
 ) -> tuple[str, bytes]:
     """Return a network as a program whose batch varies.
 
+    Texts may have any length from a token up; what looks at a token's neighbours (MobileBERT) is
+    only taken from three up: a token, and what tokenizers put before and behind it.
+
     Raises:
         ExportError: If torch.export does not take it, or took the batch for a constant.
     """
     shown = tuple(torch.from_numpy(np.ascontiguousarray(array))[:2] for array in example)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(
-                network, shown, dynamic_shapes=varying_shapes(network.inputs)
-            )
-            program.example_inputs = None  # samples of the data, which nobody is to be given
-            file = io.BytesIO()
-            torch.export.save(program, file)
-    except Exception as error:  # networks fail under an exporter in every way Python knows
-        raise ExportError(
-            f"'{address}' cannot be written as a program ({type(error).__name__}: "
-            f"{first_line(error)}). Expected a network that torch.export takes, with a batch of "
-            "any size. Serve the run with 'headstart predict', or choose another start."
-        ) from error
-    return PROGRAM, file.getvalue()
+    is_ragged = any(isinstance(one.shape[0], str) for one in network.inputs)
+    failure: Exception | None = None
+    for shortest in _SHORTEST if is_ragged else (1,):
+        try:
+            return PROGRAM, _exported(network, shown, shortest)
+        except Exception as error:  # networks fail under an exporter in every way Python knows
+            failure = failure or error
+    assert failure is not None
+    raise ExportError(
+        f"'{address}' cannot be written as a program ({type(failure).__name__}: "
+        f"{first_line(failure)}). Expected a network that torch.export takes, with a batch of "
+        "any size. Serve the run with 'headstart predict', or choose another start."
+    ) from failure
+
+
+def _exported(network: ExportedNetwork, shown: tuple[Tensor, ...], shortest: int) -> bytes:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        shapes = varying_shapes(network.inputs, shortest=shortest)
+        program = torch.export.export(network, shown, dynamic_shapes=shapes)
+        program.example_inputs = None  # samples of the data, which nobody is to be given
+        file = io.BytesIO()
+        torch.export.save(program, file)
+    return file.getvalue()
 
 
 def _compare(
@@ -146,7 +159,9 @@ def _compare(
                 logits: Tensor = program(*(torch.from_numpy(arrays[one.name]) for one in names))
             return preprocess.told(arrays, logits.numpy())
 
-        agreement = compare_logits(in_batches(run, len(wanted)), wanted)
+        task = find_task(record.schema.task)
+        made = task.compared(in_batches(run, len(wanted)))
+        agreement = compare_logits(made, task.compared(wanted))
         if not agreement.holds:
             raise ExportError(
                 f"The export to {target} is not faithful: on {samples.origin} its logits differ "

@@ -18,7 +18,8 @@ from torch import Tensor
 from headstart.errors import ExportError
 from headstart.exporting.folder import unreadable
 from headstart.model import Model
-from headstart.preprocessing.tokens import CONFIG_NAME, TextTokenizer
+from headstart.preprocessing.tokenizer_files import CONFIG_NAME
+from headstart.preprocessing.tokens import TextTokenizer
 from headstart.types import TextPair
 
 if TYPE_CHECKING:

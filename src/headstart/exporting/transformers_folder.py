@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied
+from headstart.exporting.reader_folder import export_reader
 from headstart.exporting.sequence_folder import export_sequences
 from headstart.exporting.tagger_folder import export_tagger
 from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
@@ -73,6 +74,9 @@ def export_transformers(
     if model.task.tells_texts:
         some = [text for text in texts or SAMPLE_TEXTS if text.strip()]
         return export_sequences(model, folder, texts=some)
+    if model.task.finds_texts:
+        pairs = [pair for pair in _compared(model, texts) if isinstance(pair, TextPair)]
+        return export_reader(model, folder, pairs=pairs)
     if model.task.tells_words:
         return export_tagger(model, folder, texts=[text for text in texts or SAMPLE_TEXTS if text])
     target = Path(folder)

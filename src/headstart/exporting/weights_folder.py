@@ -62,7 +62,10 @@ def export_weights(
         write_ensemble(_merged(ensemble), write, about)
         found = open_ensemble(partial).run_each(samples.inputs, phase="export")
         agreement = max(
-            (compare_logits(one, own) for one, own in zip(found, expected, strict=True)),
+            (
+                compare_logits(ensemble.task.compared(one), ensemble.task.compared(own))
+                for one, own in zip(found, expected, strict=True)
+            ),
             key=lambda one: one.largest / one.allowed,
         )
         if not agreement.holds:

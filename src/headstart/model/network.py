@@ -14,7 +14,7 @@ from headstart.model.heads import find_head
 from headstart.preprocessing import ImagePreprocess
 from headstart.starts import Encoder
 from headstart.tasks import find_task
-from headstart.types import Deciding, ImageSpec, Inputs, Rows, Schema, learned_targets
+from headstart.types import Deciding, ImageSpec, Inputs, Rows, Schema
 from headstart.types.texts import Telling
 
 
@@ -51,7 +51,7 @@ class Model(nn.Module):
         self.target_scale: float = 1.0
         self.telling: Telling = getattr(encoder.preprocess, "telling", Telling())
         self._dropout = dropout
-        own = encoder.preprocess
+        own = encoder.preprocess.main
         self._normalise = Normalise(own.spec) if isinstance(own, ImagePreprocess) else None
         self._lent: Callable[..., Tensor] | None = None
 
@@ -61,7 +61,8 @@ class Model(nn.Module):
         Args:
             inputs: By modality. Images: floats (B, C, H, W) in [0, 1], C 1 or 3, of any size.
                 Texts: token ids and mask, int64 (B, T), or term weights (B, V). Tables: numbers
-                (B, F) and codes, int64 (B, G).
+                (B, F) and codes, int64 (B, G); where columns stand beside texts or images, after
+                these.
 
         Returns:
             Shape (B, K), K being the task's number of outputs.
@@ -88,7 +89,7 @@ class Model(nn.Module):
     def own_features(self, *inputs: Tensor) -> Tensor:
         """Return features as ``features`` does, by the modules themselves."""
         if self._normalise is not None:
-            inputs = (self._normalise(*inputs),)
+            inputs = (self._normalise(inputs[0]), *inputs[1:])
         features: Tensor = (
             self.encoder.tokens(*inputs) if self._reads_tokens else self.encoder(*inputs)
         )
@@ -114,7 +115,7 @@ class Model(nn.Module):
 
     def learned_targets(self, inputs: Inputs) -> Rows:
         """Return what the loss takes of some samples: of texts the ids of their tokens."""
-        found = learned_targets(inputs)
+        found = inputs.told
         return self.standard_targets(inputs.targets) if found is None else found
 
     @property

@@ -25,6 +25,7 @@ from headstart.training.machine.footprint import LiveTensors
 from headstart.training.machine.memory import give_back_freed_memory
 from headstart.types import Inputs, Ragged, Rows, elements_of
 
+Gathered = Callable[[np.ndarray, np.ndarray], Ragged]
 MOST_SAMPLES = 128  # of one pass
 _TEXTS = 32  # of one pass on a CPU: 128 long ones take 1.25 to 1.4 times as long a text
 _PASS_BYTES = 320 * 10**6  # EfficientNet-Lite0 to 2 at their own sizes: sixteen photos
@@ -49,7 +50,8 @@ def run_batches(
 
     Samples of like length share a batch, so that little is computed on padding; the rows come back
     in the order of the samples. What is computed for each element of samples that differ in length,
-    a tensor (B, T, …), comes back without its padding.
+    a tensor (B, T, …), comes back without its padding; what is computed of samples that are read
+    in windows comes back as their inputs put it together (``gathered``).
 
     Args:
         model: Gives the device.
@@ -73,9 +75,11 @@ def run_batches(
         return tell_texts(model, inputs, name=name)
     num = len(inputs)
     lengths = inputs.lengths
+    gathered: Gathered | None = getattr(inputs, "gathered", None)
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows: list[np.ndarray] = []
     passed: list[np.ndarray] = []
+    told_rows: list[Ragged] = []
     found: np.ndarray | None = None
     done, size = 0, pass_size(model, inputs) if is_bounded else batch_size
     engine = (
@@ -87,7 +91,10 @@ def run_batches(
         for places in split_passes(order, size, batch_size):
             arrays = inputs.arrays(places)
             made = compute(*to_tensors(arrays, model.device)).float().cpu().numpy()
-            if lengths is not None and made.ndim > 2:
+            if gathered is not None:
+                told_rows.append(gathered(places, made))
+                passed.append(places)
+            elif lengths is not None and made.ndim > 2:
                 rows.append(made)
                 passed.append(places)
             else:
@@ -96,6 +103,9 @@ def run_batches(
             done = min(num, done + len(places))
             if name:
                 emit("task", name=name, done=done, total=num)
+    if told_rows:
+        _, first = np.unique(np.concatenate(passed), return_index=True)
+        return Ragged.joined(told_rows)[first]
     if rows and lengths is not None:
         told = elements_of(inputs)
         assert told is not None

@@ -24,7 +24,7 @@ from headstart.events import emit
 from headstart.model.network import Model
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.contract import StopRequested, never
-from headstart.types import Inputs, learned_targets, ordering_lengths
+from headstart.types import Inputs
 from headstart.types.ragged import IGNORED, Ragged
 from headstart.types.texts import Telling, text_array, told_rows
 
@@ -94,7 +94,7 @@ def tell_texts(
 
 def _forced(model: Model, inputs: Inputs, compute: Callable[..., Tensor]) -> np.ndarray:
     """Return rows without texts: the losses of the targets' tokens, where inputs hold them."""
-    num, wanted = len(inputs), learned_targets(inputs)
+    num, wanted = len(inputs), inputs.told
     found = told_rows([None] * num)
     if wanted is None or not num:
         return found
@@ -103,7 +103,7 @@ def _forced(model: Model, inputs: Inputs, compute: Callable[..., Tensor]) -> np.
         found["num_bytes"] = sizes
     if getattr(model.encoder.network, "hands_on_sums", False):
         return _summed(model, inputs, compute, found)
-    lengths = ordering_lengths(inputs)
+    lengths = inputs.batch_order
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     longest, size = wanted.lengths, 1
     start = 0
@@ -162,7 +162,7 @@ def _written(
         if stop_requested():
             raise StopRequested
         asked = to_tensors(given.asked(places), model.device)
-        is_read = len(inputs) == 1 and learned_targets(inputs) is None and how.num_beams == 1
+        is_read = len(inputs) == 1 and inputs.told is None and how.num_beams == 1
         if is_read and getattr(network, "hands_on_tokens", False):
             heard = _Read(preprocess)
             ids = network.tell(*asked, how=how, on_token=heard)

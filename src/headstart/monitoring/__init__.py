@@ -5,6 +5,7 @@ A bundle brings a reference (``building`` makes it of held-out samples), a serve
 without labels is estimated (``estimates``). Nothing here keeps an input.
 """
 
+from headstart.monitoring.answers import KeptAnswers, answers_of, names_of
 from headstart.monitoring.building import LEAST, MOST_HELD_OUT, HeldOut, build_reference
 from headstart.monitoring.log import append_window, read_windows
 from headstart.monitoring.reference import DRIFT, DriftReference, read_reference
@@ -19,12 +20,15 @@ __all__ = [
     "WINDOW",
     "DriftReference",
     "HeldOut",
+    "KeptAnswers",
     "Watch",
     "about_reference",
+    "answers_of",
     "append_window",
     "build_reference",
     "is_alarm",
     "judge",
+    "names_of",
     "read_reference",
     "read_windows",
 ]

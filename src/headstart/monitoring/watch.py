@@ -18,7 +18,7 @@ from threading import Lock
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.monitoring.answers import KeptAnswers, answers_of
+from headstart.monitoring.answers import KeptAnswers, answers_of, names_of
 from headstart.monitoring.columns import ColumnCounts
 from headstart.monitoring.detectors import SeenSamples
 from headstart.monitoring.embeddings import embedded
@@ -77,6 +77,7 @@ class Watch:
         tell: Tell | None = None,
     ) -> None:
         self._bundle, self._reference = bundle, reference
+        self._names = names_of(bundle.schema, bundle.task)
         self._pause, self._tell = pause_seconds, tell
         self._opens = 0.0
         self._lock = Lock()
@@ -165,7 +166,7 @@ class Watch:
 
     def _judge(self, full: Filling) -> None:
         is_exclusive = self._reference.seen.is_exclusive
-        found = judge(self._reference, full.seen(is_exclusive), self._bundle.schema.classes)
+        found = judge(self._reference, full.seen(is_exclusive), self._names)
         with self._lock:
             self._num_windows += 1
             states = [*(one["state"] for one in self._windows), found["state"]]

@@ -37,7 +37,7 @@ def judge(reference: DriftReference, window: SeenSamples, classes: Sequence[str]
     Args:
         reference: Of the bundle.
         window: At least one sample.
-        classes: Their names; empty where a number is told.
+        classes: What is counted, in words; empty where a number is told.
     """
     record: Json = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

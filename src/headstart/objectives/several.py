@@ -71,6 +71,20 @@ def batch_loss(parts: Sequence[TargetPart], logits: Tensor, wanted: Wanted) -> T
     return wanted.share * mean(wanted.targets) + (1 - wanted.share) * other
 
 
+def tempered(parts: Sequence[TargetPart], logits: Rows, temperature: float) -> np.ndarray:
+    """Return logits of which those of classes are divided by a temperature; numbers have none.
+
+    Args:
+        parts: T parts.
+        logits: float32, shape (N, K).
+        temperature: Above 0.
+    """
+    divisors = [temperature if part.num_classes else 1.0 for part in parts]
+    columns = np.repeat(divisors, [part.width for part in parts]).astype(np.float32)
+    found: np.ndarray = array_of(logits) / columns
+    return found
+
+
 def item_means(parts: Sequence[TargetPart], logits: Rows, targets: Rows) -> np.ndarray:
     """Return the mean loss of each item over the targets that it has, float64, shape (N,)."""
     rows, wanted = (

@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.errors import OptionError
-from headstart.objectives.several import batch_loss, item_means, split_mean
+from headstart.objectives.several import batch_loss, item_means, split_mean, tempered
+from headstart.objectives.spans import each_question, span_cross_entropy, whole_split
 from headstart.tasks import array_of, find_task
 from headstart.tasks.told_texts import told_of
 from headstart.types import Ragged, Rows, TaskName
@@ -118,7 +119,7 @@ def item_losses(
         task: Name of the task.
         logits: float32, shape (N, K).
         targets: As ``Task.standard`` gives them.
-        temperature: Divides the logits.
+        temperature: Divides the logits; of several targets those of classes.
 
     Returns:
         float64, shape (N,): log loss, of several labels its mean over them; or squared error.
@@ -126,8 +127,10 @@ def item_losses(
     Raises:
         OptionError: No such task, or none with a loss.
     """
-    if find_task(task).tells_texts:
+    if find_task(task).tells_texts or find_task(task).finds_texts:
         return find_loss(task).of_items(logits, targets)  # nothing of it is calibrated
+    if parts := find_task(task).parts:
+        return item_means(parts, tempered(parts, logits, temperature), targets)
     divisor = np.float32(temperature)
     if isinstance(logits, Ragged):
         return find_loss(task).of_items(Ragged(logits.flat / divisor, logits.offsets), targets)
@@ -357,6 +360,8 @@ def _byte_losses(told: Rows, targets: Rows) -> np.ndarray:
 
 
 _OF_SUMS = Loss(summed_loss, _byte_losses, _split_text_loss)
+
+_OF_SPANS = Loss(span_cross_entropy, each_question, whole_split)
 LOSSES: dict[TaskName, Loss] = {
     "classification": Loss(cross_entropy, _cross_entropies, _split_cross_entropy),
     "multi-label": Loss(binary_cross_entropy, _binary_cross_entropies, _split_binary_cross_entropy),
@@ -365,4 +370,5 @@ LOSSES: dict[TaskName, Loss] = {
     "tagging": _OF_WORDS,
     "seq2seq": OF_TEXTS,
     "text-generation": _OF_SUMS,
+    "question-answering": _OF_SPANS,
 }

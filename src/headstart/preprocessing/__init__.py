@@ -11,7 +11,16 @@ from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
 from headstart.preprocessing.for_dialogues import DialoguePreprocess, DialogueTokens
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_joined import (
+    JoinedInputs,
+    JoinedPreprocess,
+    given_of,
+    joined_preprocess,
+    rows_of,
+    without_rows,
+)
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess, sides_of
+from headstart.preprocessing.for_questions import QuestionPreprocess, QuestionTokens
 from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
 from headstart.preprocessing.for_tables import TablePreprocess, fit_table
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -27,11 +36,15 @@ __all__ = [
     "DialoguePreprocess",
     "DialogueTokens",
     "ImagePreprocess",
+    "JoinedInputs",
+    "JoinedPreprocess",
     "NamedInput",
     "PairPreprocess",
     "PairTermPreprocess",
     "Pixels",
     "Preprocess",
+    "QuestionPreprocess",
+    "QuestionTokens",
     "SequencePreprocess",
     "SequenceTokens",
     "TablePreprocess",
@@ -47,6 +60,10 @@ __all__ = [
     "decode_one",
     "feature_names",
     "fit_table",
+    "given_of",
+    "joined_preprocess",
     "read_preprocess",
+    "rows_of",
     "sides_of",
+    "without_rows",
 ]

@@ -12,12 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from headstart.errors import DataError
 from headstart.types import Dataset, Inputs, Modality, Rows, Samples, SplitName, are_alike
+
+if TYPE_CHECKING:
+    from headstart.preprocessing.for_tables import TablePreprocess
 
 AT_ONCE = 128  # samples that are prepared together, so that a folder of photos need not fit memory
 
@@ -58,6 +61,16 @@ class Preprocess:
     modality: ClassVar[Modality]
     is_instant: ClassVar[bool] = False
     is_pair: ClassVar[bool] = False
+
+    @property
+    def main(self) -> Preprocess:
+        """What reads the text or image of a sample, where columns stand beside it; else itself."""
+        return self
+
+    @property
+    def rows(self) -> TablePreprocess | None:
+        """What reads the columns of a sample, where it has some; else None."""
+        return None
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:

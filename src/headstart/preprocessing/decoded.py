@@ -46,7 +46,16 @@ from headstart.storage.cache import (
     remove_entry,
     without_cache,
 )
-from headstart.types import BadSample, Dataset, Finding, ImageSpec, Rows, Samples, SplitName
+from headstart.types import (
+    BadSample,
+    Dataset,
+    Finding,
+    ImageSpec,
+    PlainInputs,
+    Rows,
+    Samples,
+    SplitName,
+)
 
 DECODER_VERSION = 3  # raise it when decode_one gives other pixels for the same image
 # What was decoded without the cache, by the name it would have there, while somebody has it.
@@ -54,7 +63,7 @@ _apart: WeakValueDictionary[str, Apart] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Pixels(PlainInputs):
     """The decoded images of a split, without those that could not be decoded.
 
     Attributes:
@@ -75,16 +84,6 @@ class Pixels:
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
     rows: np.ndarray | None = None
-
-    @property
-    def lengths(self) -> None:
-        """None: all images have one shape."""
-        return None
-
-    @property
-    def row_lengths(self) -> None:
-        """None: nothing is told of other elements."""
-        return None
 
     def __len__(self) -> int:
         return len(self.ids)

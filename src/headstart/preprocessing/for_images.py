@@ -70,8 +70,8 @@ class ImagePreprocess(Preprocess):
 
     def _read(self, listed: list[Any], names: list[str]) -> Pixels:
         images, bad, depths = list[np.ndarray](), list[BadSample](), Depths()
-        kept: list[str] = []
-        for value, name in zip(listed, names, strict=True):
+        kept, places = list[str](), list[int]()
+        for place, (value, name) in enumerate(zip(listed, names, strict=True)):
             try:
                 pixels, depth = decode_deep(value, self.spec)
             except UnreadableImage as error:
@@ -80,12 +80,13 @@ class ImagePreprocess(Preprocess):
             depths.add(len(kept), depth)
             images.append(pixels)
             kept.append(name)
+            places.append(place)
         side = self.spec.decode_size
         shape = (0, side, side, self.spec.decode_channels)
         joined = np.stack(images) if images else np.empty(shape, np.uint8)
         nothing = np.empty(0, np.int64)
         found = strange_values(self.spec, depths, kept)
-        return Pixels(joined, nothing, np.arange(len(joined)), kept, tuple(bad), found)
+        return Pixels(joined, nothing, np.array(places, np.int64), kept, tuple(bad), found)
 
     def noise(self, num: int, draw: np.random.Generator) -> Pixels:
         """Return images of noise of the decoded size."""

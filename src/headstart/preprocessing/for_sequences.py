@@ -1,6 +1,8 @@
 """Texts with the texts that are to be written of them: ids of both sides.
 
 One tokenizer reads and writes: that of the start, or one that was trained on both sides of train.
+Of starts that read and write by two, or in languages that they are told, the targets have their
+own.
 A target's ids end with what its tokenizer puts behind a text; the network is given them moved by
 one place, behind the id that a text begins with.
 """
@@ -25,12 +27,13 @@ from headstart.preprocessing.for_texts import (
 )
 from headstart.preprocessing.inputs import Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
-from headstart.preprocessing.tokens import read_tokenizer
+from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer, read_tokenizer
 from headstart.types import Finding
 from headstart.types.ragged import Ragged
 from headstart.types.texts import Telling
 
 _OWN = ("begin_id", "most_told", "num_beams", "most_ratio")
+_TOLD = "told_"  # before the names of the files of targets' tokenizer
 _MOST_RATIO = 10_000
 _SIDES = 1 << 20  # of a length: lengths of both sides in one number
 
@@ -96,18 +99,27 @@ class SequencePreprocess(TokenPreprocess):
         most_told: Tokens that are written at most.
         num_beams: Beginnings that are followed at once where the model is served.
         most_ratio: Tokens that are written at most for each that is read, and a few.
+        told_by: The tokenizer of targets; None where it is that of texts.
+        first_id: The id that every answer has first, such as its language; None for none.
     """
 
     begin_id: int = 0
     most_told: int = 128
     num_beams: int = 4
     most_ratio: float = 4.0
+    told_by: TextTokenizer | None = None
+    first_id: int | None = None
     kind: ClassVar[str] = "sequences"
+
+    @property
+    def writer(self) -> TextTokenizer:
+        """The tokenizer of targets."""
+        return self.tokenizer if self.told_by is None else self.told_by
 
     @property
     def telling(self) -> Telling:
         """How texts are written."""
-        return Telling(self.num_beams, self.most_told, self.most_ratio)
+        return Telling(self.num_beams, self.most_told, self.most_ratio, first_id=self.first_id)
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
@@ -121,11 +133,11 @@ class SequencePreprocess(TokenPreprocess):
     def text_of(self, ids: np.ndarray) -> str:
         """Return the text that ids stand for, without what begins, ends and fills it."""
         kept = [i for i in ids.tolist() if i not in self._special]
-        return self.tokenizer.decode(kept).strip()
+        return self.writer.decode(kept).strip()
 
     @cached_property
     def _special(self) -> frozenset[int]:
-        return frozenset(self.tokenizer.special_ids)
+        return frozenset(self.writer.special_ids)
 
     def _encode(self, usable: UsableTexts, task: str) -> Tokens:
         read = super()._encode(usable, task)
@@ -146,25 +158,33 @@ class SequencePreprocess(TokenPreprocess):
 
     def _told(self, texts: Sequence[str]) -> tuple[Ragged, int]:
         """Return the ids of targets, and how many were cut."""
-        ids, lengths = self.tokenizer.with_max_length(self.most_told).encode(texts)
+        ids, lengths = self.writer.with_max_length(self.most_told).encode(texts)
         num_cut = int((lengths > self.most_told).sum())
         return Ragged.of([row.astype(np.int64) for row in ids]), num_cut
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON-able dict; the tokenizer itself is in ``files``."""
-        return {**super().to_json(), **{name: getattr(self, name) for name in _OWN}}
+        own = {name: getattr(self, name) for name in _OWN}
+        told = {"has_writer": self.told_by is not None, "first_id": self.first_id}
+        return {**super().to_json(), **own, **told}
 
     @classmethod
     def check_json(cls, record: Mapping[str, Any]) -> None:
         """Refuse a record that ``to_json`` did not write."""
-        read_record(record, ("kind", "column", "max_length", *_OWN), "preprocess")
+        read_record(
+            record, ("kind", "column", "max_length", *_OWN, "has_writer", "first_id"), "preprocess"
+        )
         check_column(record)
         for name, most in (("max_length", MOST_TOKENS), ("most_told", MOST_TOKENS)):
             check_whole(record, name, most)
         check_whole(record, "num_beams", 64)
-        begin = record["begin_id"]
-        if not isinstance(begin, int) or isinstance(begin, bool) or begin < 0:
-            raise damaged("preprocess", dict(record), "begin_id as an id")
+        if not isinstance(record["has_writer"], bool):
+            raise damaged("preprocess", dict(record), "has_writer as true or false")
+        for name in ("begin_id", "first_id"):
+            one = record[name]
+            is_id = isinstance(one, int) and not isinstance(one, bool) and one >= 0
+            if not (is_id or (one is None and name == "first_id")):
+                raise damaged("preprocess", dict(record), f"{name} as an id")
         ratio = record["most_ratio"]
         if not isinstance(ratio, int | float) or not 0 < ratio < _MOST_RATIO:
             raise damaged("preprocess", dict(record), f"most_ratio from 0 to {_MOST_RATIO:,}")
@@ -174,5 +194,15 @@ class SequencePreprocess(TokenPreprocess):
         cls, record: Mapping[str, Any], folder: Path | None, origin: str
     ) -> SequencePreprocess:
         """Return what ``to_json`` and ``files`` wrote."""
-        tokenizer = read_tokenizer(demand_folder(folder, origin), record["max_length"], origin)
-        return cls(tokenizer, record["column"], *(record[name] for name in _OWN))
+        place = demand_folder(folder, origin)
+        tokenizer = read_tokenizer(place, record["max_length"], origin)
+        told_by = (
+            read_tokenizer(place, NO_LIMIT, origin, prefix=_TOLD) if record["has_writer"] else None
+        )
+        own = {name: record[name] for name in (*_OWN, "first_id")}
+        return cls(tokenizer, record["column"], **own, told_by=told_by)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of one tokenizer, or of both."""
+        told = {} if self.told_by is None else self.told_by.files()
+        return {**super().files(), **{f"{_TOLD}{name}": told[name] for name in told}}

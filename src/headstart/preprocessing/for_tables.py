@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -52,6 +52,11 @@ class TablePreprocess(Preprocess):
     kind: ClassVar[str] = "table"
     modality: ClassVar[Modality] = "table"
     is_instant: ClassVar[bool] = True
+
+    @property
+    def rows(self) -> TablePreprocess:
+        """Itself: all of a sample is its columns."""
+        return self
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
@@ -121,14 +126,23 @@ class TablePreprocess(Preprocess):
                 f"{did_you_mean(missing[0], listed.columns)} The model was trained with "
                 f"{'them; add them' if many else 'it; add it'}. Single cells may be empty."
             )
-        table = self.typed(listed)
-        (numbers, codes), gaps, findings = self._looked_at(table, names)
+        found = self.cells_of(self.typed(listed), names)
         known = set(self.columns)
         if extra := [name for name in listed.columns if name not in known]:
             sentence = f"Columns that the model does not know are ignored: {quoted(extra)}."
-            findings.append(Finding("unused", "note", (), sentence))
-        nothing = np.empty(0, np.int64)
-        ids = np.arange(len(listed))
+            unused = Finding("unused", "note", (), sentence)
+            return replace(found, findings=(*found.findings, unused))
+        return found
+
+    def cells_of(self, table: Any, names: Sequence[str]) -> Cells:
+        """Return rows without targets, and in what they are unlike train's.
+
+        Args:
+            table: As ``typed`` returns it.
+            names: What to call each.
+        """
+        (numbers, codes), gaps, findings = self._looked_at(table, names)
+        nothing, ids = np.empty(0, np.int64), np.arange(len(names))
         return Cells(numbers, codes, nothing, ids, names, (), findings, gaps)
 
     def typed(self, listed: IncomingRows) -> Any:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from headstart.preprocessing.unread import Unread
-from headstart.types import BadSample, Finding, Rows
+from headstart.types import BadSample, Finding, PlainInputs, Rows
 
 
 @dataclass(frozen=True)
-class Tokens:
+class Tokens(PlainInputs):
     """Token ids of texts, cut at the length an encoder takes.
 
     Attributes:
@@ -51,11 +51,6 @@ class Tokens:
     def lengths(self) -> np.ndarray:
         """Tokens of each text after cutting, int64, shape (N,)."""
         return np.diff(self.offsets)
-
-    @property
-    def row_lengths(self) -> np.ndarray | None:
-        """None: nothing is told of other elements than tokens."""
-        return None
 
     @property
     def findings(self) -> list[Finding]:
@@ -92,7 +87,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Terms:
+class Terms(PlainInputs):
     """Term weights of texts.
 
     Attributes:
@@ -111,16 +106,6 @@ class Terms:
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
 
-    @property
-    def lengths(self) -> None:
-        """None: all rows have one shape."""
-        return None
-
-    @property
-    def row_lengths(self) -> None:
-        """None: nothing is told of other elements."""
-        return None
-
     def __len__(self) -> int:
         return int(self.matrix.shape[0])
 
@@ -134,7 +119,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Cells:
+class Cells(PlainInputs):
     """The rows of a table as numbers and codes.
 
     Attributes:
@@ -157,16 +142,6 @@ class Cells:
     bad_samples: Sequence[BadSample] = ()
     findings: Sequence[Finding] = ()
     missing: np.ndarray | None = None
-
-    @property
-    def lengths(self) -> None:
-        """None: all rows have one shape."""
-        return None
-
-    @property
-    def row_lengths(self) -> None:
-        """None: nothing is told of other elements."""
-        return None
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -9,7 +9,9 @@ from headstart.errors import StartError, did_you_mean, quoted
 from headstart.preprocessing.base import Preprocess
 from headstart.preprocessing.for_dialogues import DialoguePreprocess
 from headstart.preprocessing.for_images import ImagePreprocess
+from headstart.preprocessing.for_joined import ImageJoinedPreprocess, TextJoinedPreprocess
 from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess
+from headstart.preprocessing.for_questions import QuestionPreprocess
 from headstart.preprocessing.for_sequences import SequencePreprocess
 from headstart.preprocessing.for_tables import TablePreprocess
 from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
@@ -25,7 +27,10 @@ KINDS: dict[str, type[Preprocess]] = {
     "terms": TermPreprocess,
     "pairs": PairPreprocess,
     "pair_terms": PairTermPreprocess,
+    "questions": QuestionPreprocess,
     "table": TablePreprocess,
+    "text_joined": TextJoinedPreprocess,
+    "image_joined": ImageJoinedPreprocess,
 }
 
 

@@ -65,10 +65,8 @@ class TermVectorizer:
         self.written = written
         self.num_words = len(self.terms) if num_words is None else num_words
         words, pieces = self.terms[: self.num_words], self.terms[self.num_words :]
-        self._weigher = _weigher(self.idf[: self.num_words])
         self._table = TermTable(words, words_of(written)) if analyzer != "char" else None
         self._pieces = PieceTable(pieces) if pieces else None
-        self._piece_weigher = _weigher(self.idf[self.num_words :])
 
     @property
     def num_terms(self) -> int:
@@ -77,20 +75,20 @@ class TermVectorizer:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """Return a SciPy CSR matrix, float32, shape (N, D)."""
-        if len(texts) == 0:  # scikit-learn refuses to weigh no text at all
+        if len(texts) == 0:
             from scipy.sparse import csr_matrix
 
             return csr_matrix((0, self.num_terms), dtype=np.float32)
         if self._table is None:
             counted = ngram_counts(texts, self.terms, ANALYZERS["char"][1])
-            return _weighed(self._weigher, counted, self.num_terms)
-        words = _weighed(self._weigher, self._table.counts(texts), self.num_words)
+            return _weighed(self.idf, counted, self.num_terms)
+        words = _weighed(self.idf[: self.num_words], self._table.counts(texts), self.num_words)
         if self._pieces is None:
             return words
         from scipy.sparse import hstack
 
         num = self.num_terms - self.num_words
-        both = [words, _weighed(self._piece_weigher, self._pieces.counts(texts), num)]
+        both = [words, _weighed(self.idf[self.num_words :], self._pieces.counts(texts), num)]
         for part in both:
             part.data *= np.float32(math.sqrt(0.5))
         return hstack(both, format="csr")
@@ -109,18 +107,27 @@ class TermVectorizer:
         return {FILE_NAME: json.dumps(record, ensure_ascii=False).encode()}
 
 
-def _weigher(idf: np.ndarray) -> Any:
-    """Return scikit-learn's weigher of counts."""
-    from sklearn.feature_extraction.text import TfidfTransformer
+def _weighed(idf: np.ndarray, counted: Iterable[Any], num_terms: int) -> Any:
+    """Return counts as weights, each row of length one.
 
-    weigher = TfidfTransformer(sublinear_tf=True)
-    weigher.idf_ = idf
-    return weigher
-
-
-def _weighed(weigher: Any, counted: Iterable[Any], num_terms: int) -> Any:
-    weighed = (weigher.transform(counts, copy=False) for counts in counted)
+    To the bit what scikit-learn's ``TfidfTransformer(sublinear_tf=True)`` gives, whose import takes
+    a server longer than all else before it is ready.
+    """
+    weighed = (_weigh(idf, counts) for counts in counted)
     return _one_below_another(weighed, num_terms)
+
+
+def _weigh(idf: np.ndarray, counts: Any) -> Any:
+    """Weigh counts in place: 1 + ln(count), times the term's idf, divided by the row's length."""
+    data = counts.data
+    np.log(data, data)
+    data += 1.0
+    data *= idf[counts.indices]
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    lengths = np.sqrt(np.bincount(rows, weights=data * data, minlength=counts.shape[0]))
+    lengths[lengths == 0] = 1.0
+    np.divide(data, lengths[rows], out=data, casting="same_kind")
+    return counts
 
 
 def fit_vectorizer(texts: Sequence[str], origin: str, *, pieces: bool = True) -> TermVectorizer:

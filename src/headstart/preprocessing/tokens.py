@@ -20,16 +20,21 @@ from headstart.errors import StartError
 from headstart.extras import require_text_extra
 from headstart.preprocessing.pair_frame import PairFrame, find_frame, find_pad_id, find_pair_frame
 from headstart.preprocessing.text_pieces import batches_of, pieces_of
+from headstart.preprocessing.tokenizer_files import (
+    CONFIG_NAME,
+    FILE_NAMES,
+    TEMPLATE_NAME,
+    TOKENIZER_NAME,
+    read_backend,
+    read_config,
+)
 from headstart.preprocessing.unread import Unread, continuing_letters, measure
 
 if TYPE_CHECKING:
-    import tokenizers
+    pass
 
-TOKENIZER_NAME, CONFIG_NAME = "tokenizer.json", "tokenizer_config.json"
-# What transformers may write beside the two; nothing else of a tokenizer's folder travels.
-TEMPLATE_NAME = "chat_template.jinja"
-_BESIDE = ("special_tokens_map.json", "added_tokens.json", TEMPLATE_NAME)
-FILE_NAMES = (TOKENIZER_NAME, CONFIG_NAME, *_BESIDE)
+GENERAL_CLASS = "PreTrainedTokenizerFast"  # of transformers: reads tokenizer.json as it stands
+_OF_LANGUAGES = ("src_lang", "tgt_lang", "source_lang", "target_lang", "language_codes")
 NO_LIMIT = 1 << 30
 LOCATED_AT_ONCE = 1_000  # texts whose tokens are located at once
 
@@ -53,8 +58,8 @@ class TextTokenizer:
 
     def __init__(self, files: Mapping[str, bytes], max_length: int, origin: str) -> None:
         require_text_extra(f"'{origin}'", "tokenizers")
-        self._backend = _read_backend(files, origin)
-        self._config = _read_config(files, origin)
+        self._backend = read_backend(files, origin)
+        self._config = read_config(files, origin)
         self._others = {n: files[n] for n in FILE_NAMES[2:] if n in files}
         self.origin = origin
         self._pad_id = find_pad_id(self._backend, self._config, origin)
@@ -137,6 +142,25 @@ class TextTokenizer:
                 ids = [*self._prefix, *encoding.ids, *self._suffix]
                 ends = np.array([end for _, end in encoding.offsets], np.int64)
                 yield np.array(ids, np.int32), ends
+
+    def encode_spans(
+        self, texts: Sequence[str]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the ids of each text, whole and without special tokens, and where they stand.
+
+        Args:
+            texts: Any texts.
+
+        Yields:
+            Ids, int32, shape (T,); the first character of each token, and the one after its last,
+            int64, both rising.
+        """
+        for start in range(0, len(texts), LOCATED_AT_ONCE):
+            lot = list(texts[start : start + LOCATED_AT_ONCE])
+            for encoding in self._backend.encode_batch(lot, add_special_tokens=False):
+                spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+                first, last = np.maximum.accumulate(spans).T if len(spans) else spans.T
+                yield np.array(encoding.ids, np.int32), first, last
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where each token that ``encode`` keeps of a text begins and ends in it.
@@ -225,6 +249,12 @@ class TextTokenizer:
         return sorted(int(place) for place, token in added.items() if token.special)
 
     @property
+    def added_tokens(self) -> dict[str, int]:
+        """Ids of special tokens by their content, rising."""
+        added = self._backend.get_added_tokens_decoder()
+        return {token.content: int(i) for i, token in sorted(added.items()) if token.special}
+
+    @property
     def has_decoder(self) -> bool:
         """Whether ``decode`` knows how tokens are put together to words."""
         return self._backend.decoder is not None
@@ -286,6 +316,27 @@ class TextTokenizer:
             return self
         return TextTokenizer(self.files(), max_length, self.origin)
 
+    def framed(self, before: Sequence[int], behind: Sequence[int]) -> TextTokenizer:
+        """Return the same tokenizer that puts other ids around a text.
+
+        Args:
+            before: Ids of special tokens before every text.
+            behind: Those behind it.
+        """
+        from tokenizers.processors import TemplateProcessing
+
+        found = TextTokenizer(self.files(), self.max_length, self.origin)
+        sides = [[(found.token(i), i) for i in side] for side in (before, behind)]
+        found._backend.post_processor = TemplateProcessing(
+            single=[*(t for t, _ in sides[0]), "$A", *(t for t, _ in sides[1])],
+            special_tokens=list(dict.fromkeys([*sides[0], *sides[1]])),
+        )
+        # classes of one family would put their own frame around a text again when they are loaded
+        own = {k: v for k, v in self._config.items() if k not in _OF_LANGUAGES}
+        config = {**own, "tokenizer_class": GENERAL_CLASS}
+        files = {**found.files(), CONFIG_NAME: json.dumps(config).encode()}
+        return TextTokenizer(files, self.max_length, self.origin)
+
     def files(self) -> dict[str, bytes]:
         """Return the files that rebuild it, by name; ``max_length`` is not in them."""
         return {
@@ -295,13 +346,16 @@ class TextTokenizer:
         }
 
 
-def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
+def read_tokenizer(
+    folder: Path, max_length: int, origin: str, *, prefix: str = ""
+) -> TextTokenizer:
     """Read a tokenizer that ``files`` gave, from the folder it was written into.
 
     Args:
         folder: Usually a run folder.
         max_length: Tokens a text keeps at most.
         origin: Names the start in a refusal.
+        prefix: Before the names of its files.
 
     Raises:
         StartError: If a file is missing or damaged.
@@ -309,7 +363,7 @@ def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
     files = {}
     for name in FILE_NAMES:
         try:
-            files[name] = (folder / name).read_bytes()
+            files[name] = (folder / f"{prefix}{name}").read_bytes()
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -318,44 +372,9 @@ def read_tokenizer(folder: Path, max_length: int, origin: str) -> TextTokenizer:
                 f"'{origin}'. Check its permissions."
             ) from error
     if not {TOKENIZER_NAME, CONFIG_NAME} <= files.keys():
-        missing = next(n for n in (TOKENIZER_NAME, CONFIG_NAME) if n not in files)
+        missing = prefix + next(n for n in (TOKENIZER_NAME, CONFIG_NAME) if n not in files)
         raise StartError(
             f"'{folder}' holds no {missing}. Expected the tokenizer of '{origin}' beside its "
             f"weights. Restore the file, or train again."
         )
     return TextTokenizer(files, max_length, origin)
-
-
-def _read_backend(files: Mapping[str, bytes], origin: str) -> tokenizers.Tokenizer:
-    from tokenizers import Tokenizer
-
-    try:
-        backend = Tokenizer.from_str(files[TOKENIZER_NAME].decode("utf-8"))
-    except Exception as error:
-        # The Rust library raises plain Exception for everything it cannot parse.
-        raise StartError(
-            f"The {TOKENIZER_NAME} of '{origin}' cannot be read ({type(error).__name__}: {error})."
-            f" Expected what the tokenizers library writes. Restore the file."
-        ) from error
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
-
-
-def _read_config(files: Mapping[str, bytes], origin: str) -> dict[str, object]:
-    try:
-        config = json.loads(files[CONFIG_NAME].decode("utf-8"))
-    except (KeyError, ValueError) as error:
-        raise StartError(
-            f"The {CONFIG_NAME} of '{origin}' cannot be read ({error}). Expected a JSON object. "
-            f"Restore the file."
-        ) from error
-    if not isinstance(config, dict) or "auto_map" in config:
-        found = (
-            "asks for code of its own (auto_map)" if isinstance(config, dict) else "is no object"
-        )
-        raise StartError(
-            f"The {CONFIG_NAME} of '{origin}' {found}. Expected a JSON object without code, which "
-            f"is never run. Choose another start."
-        )
-    return config

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 
 from headstart.errors import StartError, first_line
 from headstart.extras import install_command, quiet_transformers, require_text_extra
-from headstart.preprocessing.tokens import (
-    CONFIG_NAME,
-    FILE_NAMES,
-    NO_LIMIT,
-    TOKENIZER_NAME,
-    TextTokenizer,
-)
+from headstart.preprocessing.tokenizer_files import CONFIG_NAME, FILE_NAMES, TOKENIZER_NAME
+from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
 
 if TYPE_CHECKING:
     import tokenizers

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from headstart.errors import DataError, StartError
+from headstart.errors import StartError
 from headstart.evaluation.intervals import normal_interval, wilson
 from headstart.events import emit
 from headstart.ranking.aggregate import CandidateOrder, aggregate, order_candidates
@@ -46,7 +46,7 @@ from headstart.ranking.scores import common_dimension
 from headstart.ranking.scores.outcome import is_classes
 from headstart.ranking.taps import FEATURES
 from headstart.starts.candidates import CANDIDATES
-from headstart.tasks import array_of, find_task
+from headstart.tasks import array_of
 from headstart.training.contract import StopRequested
 from headstart.types import Figure, Start
 
@@ -64,7 +64,7 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
     """Score starts on training samples and return them in order.
 
     Args:
-        job: What is ranked for, and under what.
+        job: What is ranked for, and under what; a sample has one target, and no text to write.
         starts: The candidates. One that fails is named with its reason, and the rest go on.
 
     Raises:
@@ -72,16 +72,6 @@ def rank_starts(job: RankingJob, starts: Sequence[Start]) -> Ranking:
         StopRequested: Between two batches or starts, if someone asked to stop.
     """
     began = time.monotonic()
-    if find_task(job.dataset.schema.task).tells_texts:
-        raise DataError(
-            f"{job.dataset.name} has texts to write, of which no probe of features says anything; "
-            f"expected classes or numbers. 'headstart fit' scores starts that write."
-        )
-    if job.dataset.schema.parts:
-        raise DataError(
-            f"{job.dataset.name} has several targets a sample; expected one, which is what starts "
-            f"are ranked by. Rank by one of them (--label), or let fit choose."
-        )
     found = [Scored(start) for start in starts]
     _build(job, found)
     num = _num_samples(job, found)

@@ -25,6 +25,7 @@ from headstart.errors import (
 )
 from headstart.events import emit, retold
 from headstart.model import model_outputs
+from headstart.ranking.late import Opening, SlowStepsError, pace_of_steps
 from headstart.ranking.moving import Moving, only_moves
 from headstart.starts.candidates import candidate_starts
 from headstart.starts.lora import check_adaptable
@@ -33,7 +34,6 @@ from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.strategies import (
     AUTO,
-    FULL,
     HEAD,
     Strategy,
     check_strategy,
@@ -41,27 +41,22 @@ from headstart.training.options.strategies import (
     find_strategy,
 )
 from headstart.training.options.training_options import TrainingOptions
-from headstart.tuning.budget import SHARES, STEP_PASSES, Budget, told_seconds
+from headstart.tuning.budget import SHARES, Budget, told_seconds
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.cut_off import cut_off
-from headstart.tuning.fitting import fitting_setup, train_limit
+from headstart.tuning.fitting import TooSlowError, fitting_setup, train_limit
 from headstart.tuning.setup import TrainingSetup, install, prepare_sample
 from headstart.tuning.solving import probe, solver_of
 from headstart.tuning.texts import TextCache
 from headstart.tuning.tune import tune
-from headstart.types import SOLVED, Dataset, Figure, Inputs, Rows, Start
+from headstart.types import Dataset, Figure, Inputs, Rows, Start
 
 _SHORT_SECONDS = 300.0  # a budget below: one pretrained start, and the quickest before it
 _MAX_VAL = 1_000
 _SCRATCH_WEIGHT = 2.0
-_MIN_STEPS = 20
 _WORTH_SECONDS = 2.0  # of the share that is left, for another look
 _MOST_ROW_SECONDS = 600.0
-# The library of the first network, on one idle core, building it twice, and features of the first
-# few hundred samples: timm alone takes three, and 500 digits through the smallest start five more.
-_OPENING_SECONDS = 5.0
 _LEAST_LEFT = 2.0  # seconds, on one idle core: figures alone take more
-_LEAST_WORKED = 0.05  # seconds of work by which the load of the machine is told
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,8 @@ class Candidate:
         seconds_per_sample: One forward pass, or NaN where nobody measured it.
         seconds: What screening it took.
         note: What a reader should know: lower resolution, fewer samples, why it was left out.
+        is_late: Whether it was left out for want of time alone: with more of it, or in a quieter
+            moment, it may be as good as any.
     """
 
     start: Start
@@ -87,6 +84,7 @@ class Candidate:
     seconds_per_sample: float
     seconds: float
     note: str
+    is_late: bool = False
 
 
 def default_starts(dataset: Dataset, budget_seconds: float | None) -> list[Start]:
@@ -148,11 +146,9 @@ def screen(
         # what is grown or solved for here is no sample of the work, but the whole of it
         seconds = min(max(seconds, budget.may_take("screened rows")), _MOST_ROW_SECONDS)
     until = budget.spent + seconds
-    task = find_task(dataset.schema.task)
-    metric = task.headline
-    sign = 1.0 if task.figures[metric].is_higher_better else -1.0
+    metric, sign = _headline(dataset)
     found: list[Candidate] = []
-    opening = _Opening()
+    opening = Opening()
     best = float("-inf")
 
     def is_possible() -> bool:
@@ -164,7 +160,7 @@ def screen(
         most, at = max(allowance, SHARES["opening"].share * max(0.0, budget.left)), None
         if is_possible() and budget.limit_seconds is not None:
             at = time.monotonic() + most  # there is another: this one may not cost it the rest
-        too_long = StartError(f"it took longer than {told_seconds(most)} here.")
+        too_long = TooSlowError(f"it took longer than {told_seconds(most)} here.")
         try:
             moving = Moving(start, place, len(starts), allowance)
             with cut_off(at, lambda: too_long), retold(moving):
@@ -179,31 +175,47 @@ def screen(
         return candidate
 
     for index, start in enumerate(starts):
-        # what is trained needs more time to show what it can than what is only probed
         weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
         allowance = max(1.0, until - budget.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run
         if best > float("-inf") and budget.spent > until - 1.0:
             why = "left out: screening's share of the budget is spent"
-            found.append(_left_out(start, metric, why))
+            found.append(_left_out(start, metric, why, is_late=True))
         elif index > 0 and best == float("-inf") and budget.left < _LEAST_LEFT * budget.load:
             # nothing can be made and evaluated any more; to look on would only end later
-            found.append(_left_out(start, metric, "left out: the whole budget is spent"))
+            why = "left out: the whole budget is spent"
+            found.append(_left_out(start, metric, why, is_late=True))
         elif is_possible() and (long := opening.refusal(start, budget)):
-            found.append(_left_out(start, metric, long))
+            found.append(_left_out(start, metric, long, is_late=True))
         else:
             found.append(attempt(start, index, allowance))
             opening.note(start)
-    slow = [place for place, one in enumerate(found) if _is_slow(one)]
-    for place in sorted(slow, key=lambda place: found[place].seconds_per_sample):
-        # what the others have left may be enough for one that was too slow for its part
-        if until - budget.spent > _WORTH_SECONDS:
-            found[place] = attempt(found[place].start, len(starts) - 1, until - budget.spent)
+    for place in _late(found):
+        start, left = found[place].start, until - budget.spent
+        if left > _WORTH_SECONDS and not (is_possible() and opening.refusal(start, budget)):
+            found[place] = attempt(start, len(starts) - 1, left)
+            opening.note(start)
     emit("task", name="screening", done=len(starts), total=len(starts))
     if not is_possible():
         raise _none_tried(found)
     return sorted(found, key=lambda one: _order(one, sign))
+
+
+def _headline(dataset: Dataset) -> tuple[str, float]:
+    """Return the name of the figure that is chosen by, and 1 or -1 where less is better."""
+    task = find_task(dataset.schema.task)
+    return task.headline, 1.0 if task.figures[task.headline].is_higher_better else -1.0
+
+
+def _late(found: Sequence[Candidate]) -> list[int]:
+    """Return the places of those that time alone has left out, the quickest first.
+
+    What the others have left may be enough for one that was too slow for its part, and the moment
+    in which it was refused may have been a busy one.
+    """
+    late = [place for place, one in enumerate(found) if one.is_late]
+    return sorted(late, key=lambda place: _seconds(found[place]))
 
 
 def _none_tried(found: Sequence[Candidate]) -> StartError:
@@ -213,40 +225,6 @@ def _none_tried(found: Sequence[Candidate]) -> StartError:
         f"None of {len(found)} starts could be tried: {notes}. Raise --budget, or name others "
         f"with --starts."
     )
-
-
-class _Opening:
-    """What the first network of its kind takes before its first figure: its library is read.
-
-    That nobody has measured when it begins: on a machine whose cores are taken by others it once
-    took eleven seconds of twenty, and 23 of sixty. Random weights and pretrained ones are two
-    kinds: the quick networks from scratch need no library.
-    """
-
-    def __init__(self) -> None:
-        self._began, self._worked = time.monotonic(), time.process_time()
-        self._paid = set[bool]()
-
-    def refusal(self, start: Start, budget: Budget) -> str | None:
-        """Return why a start is left out, once another can be used; None where there is time."""
-        if self._is_paid(start):
-            return None
-        took, worked = time.monotonic() - self._began, time.process_time() - self._worked
-        seconds = _OPENING_SECONDS * max(1.0, took / max(worked, _LEAST_WORKED))
-        if seconds <= budget.may_take("opening"):
-            return None
-        return (
-            f"left out: a first look at it takes about {told_seconds(seconds)}, and "
-            f"{told_seconds(budget.left)} of the budget are left"
-        )
-
-    def note(self, start: Start) -> None:
-        """Note that a start was tried."""
-        if start.family not in SOLVED:
-            self._paid.add(start.pretrained_on is not None)
-
-    def _is_paid(self, start: Start) -> bool:
-        return start.family in SOLVED or (start.pretrained_on is not None) in self._paid
 
 
 def _order(one: Candidate, sign: float) -> tuple[float, float]:
@@ -266,25 +244,19 @@ def _is_slow(one: Candidate) -> bool:
 
 def _refused(start: Start, metric: str, error: BaseException) -> Candidate:
     """Return a candidate without a score, and why; what nobody expects is raised again."""
-    if isinstance(error, _TooSlowError):
-        found = _left_out(start, metric, f"not scored: {error}")
+    if isinstance(error, SlowStepsError):
+        found = _left_out(start, metric, f"not scored: {error}", is_late=True)
         return replace(found, size=error.size, seconds_per_sample=error.each)
     if not isinstance(error, HeadstartError) and not is_out_of_memory(error):
         raise error
-    return _left_out(start, metric, f"left out: {error}")
+    is_late = isinstance(error, TooSlowError)
+    return _left_out(start, metric, f"left out: {error}", is_late=is_late)
 
 
-class _TooSlowError(StartError):
-    """A start cannot show in its share of screening what it can; a whole budget may train it."""
-
-    def __init__(self, message: str, size: int | None, seconds_per_sample: float) -> None:
-        super().__init__(message)
-        self.size, self.each = size, seconds_per_sample
-
-
-def _left_out(start: Start, metric: str, why: str) -> Candidate:
+def _left_out(start: Start, metric: str, why: str, *, is_late: bool = False) -> Candidate:
     nothing = Figure(float("nan"), float("nan"), float("nan"))
-    return Candidate(start, None, FULL.name, metric, nothing, float("nan"), 0.0, why)
+    strategy = default_strategy(start)[0].name
+    return Candidate(start, None, strategy, metric, nothing, float("nan"), 0.0, why, is_late)
 
 
 def try_start(
@@ -313,7 +285,8 @@ def try_start(
     )
     setup, each, note = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
     if not is_probed:
-        _check_pace(setup, each, began + allowance - time.monotonic())
+        ends = began + allowance
+        each = pace_of_steps(setup, dataset, budget, each, ends - time.monotonic())
     task = setup.model.task
     num_outputs = setup.model.num_outputs
     wanted = int(np.clip(50 * num_outputs, 1_000, 5_000))
@@ -366,18 +339,3 @@ def _check_asked(start: Start, strategy: Strategy) -> None:
         raise StartError(str(error)) from error
     if strategy.adapters:
         check_adaptable(start)
-
-
-def _check_pace(setup: TrainingSetup, seconds_per_sample: float, seconds: float) -> None:
-    """Refuse a start that cannot take a few steps in the time it has.
-
-    Raises:
-        _TooSlowError: Saying how slow it is.
-    """
-    step_seconds = STEP_PASSES * seconds_per_sample * setup.recipe.batch_size
-    if step_seconds * _MIN_STEPS > seconds:
-        raise _TooSlowError(
-            f"a step takes about {step_seconds:.1f} s, too slow for its {seconds:.0f} s here",
-            setup.size,
-            seconds_per_sample,
-        )

@@ -91,7 +91,7 @@ def screen_writers(
         took = time.monotonic() - began
         found.append(Candidate(start, None, strategy.name, METRIC, score, each, took, ""))
     if not found:
-        raise StartError(" ".join(reasons) or "There is no start that writes. Name one: --starts.")
+        raise StartError(" ".join(reasons))
     return sorted(found, key=lambda one: (math.isnan(one.score.value), one.score.value))
 
 

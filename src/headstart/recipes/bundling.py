@@ -11,6 +11,7 @@ import numpy as np
 from headstart.errors import DataError, ExportError
 from headstart.events import emit
 from headstart.exporting.exporters import ONNX
+from headstart.preprocessing import given_of
 from headstart.recipes.drift_samples import find_held_out
 from headstart.recipes.own_data import own_data
 from headstart.recipes.run import Run
@@ -110,10 +111,6 @@ def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
             text=f"The export is compared on samples that are none of the run's own: {reason}.",
         )
         return _strangers(run), None
-    if run.schema.parts:
-        text = "Nothing is kept that new answers are compared with: there are several targets."
-        emit("note", text=text)
-        return _own(run, dataset), None
     return _own(run, dataset), find_held_out(run, dataset)
 
 
@@ -163,7 +160,7 @@ def _own(run: Run, dataset: Dataset) -> ComparedSamples:
     inputs = run.ensemble.prepare(dataset, side, places)
     bad = {one.name for given in inputs for one in given.bad_samples}
     good = [int(place) for place in places if split.samples.name(int(place)) not in bad]
-    raw = [split.samples.read(place) for place in good]
+    raw = given_of(dataset, side, good)
     if len({len(raw), *map(len, inputs)}) != 1:
         inputs = run.ensemble.prepare(dataset, side, np.array(good, np.int64))
     return ComparedSamples(inputs, raw, f"{len(raw)} {side} samples of the run's data")
@@ -182,7 +179,11 @@ def _strangers(run: Run) -> ComparedSamples:
         inputs = [one for one in drawn if one is not None]
         return ComparedSamples(inputs, None, f"{len(inputs[0])} drawn samples, none of them real")
     texts: list[Any] = [text for text in SAMPLE_TEXTS if text]
-    if members[0].is_pair:
+    if members[0].main.is_pair:
         texts = [(text, texts[place - 1]) for place, text in enumerate(texts)]
+    if run.schema.beside:  # cells that nobody knows
+        names, nothing = members[0].main.columns, dict.fromkeys(run.schema.beside)
+        sides = [text if isinstance(text, tuple) else (text,) for text in texts]
+        texts = [{**nothing, **dict(zip(names, each, strict=True))} for each in sides]
     read = [one.read(texts) for one in members]
     return ComparedSamples(read, texts, f"{len(texts)} texts of headstart's own")

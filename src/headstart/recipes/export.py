@@ -103,7 +103,7 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
     """
     from headstart.recipes import bundling
 
-    refuse_written(run.schema.task)
+    refuse_written(run.schema.task, "becomes no bundle, program or plain weights")
     if to == ONNX:
         agreement = bundling.write_bundle(run, folder, int8=int8)
     else:
@@ -166,7 +166,7 @@ def _lost_range(run: Run, library: str) -> str:
     from headstart.preprocessing import ImagePreprocess
     from headstart.preprocessing.levels import EIGHT_BITS
 
-    read = run.model.encoder.preprocess
+    read = run.model.encoder.preprocess.main
     if not isinstance(read, ImagePreprocess) or read.spec.value_range in (None, EIGHT_BITS):
         return ""
     assert read.spec.value_range is not None
@@ -190,7 +190,9 @@ def _fitting(run: Run, to: str) -> str:
             f"to is '{to}'; expected one of {quoted(known)}.{did_you_mean(to, known)}"
         )
     modality = run.schema.modality
-    fitting = [*rows_of(EXPORTERS, modality), *OF_ALL]
+    # no library knows of columns beside texts and images
+    libraries = {} if run.schema.beside else rows_of(EXPORTERS, modality)
+    fitting = [*libraries, *OF_ALL]
     if to not in ("auto", *fitting):
         raise OptionError(
             f"to '{to}' does not fit {run.path}, which reads {modality}s; expected "

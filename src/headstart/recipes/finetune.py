@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
-from headstart.recipes.on_all import OnAll, train_on_all
+from headstart.recipes.on_all import OnAll, check_on_all, train_on_all
 from headstart.recipes.options import FinetuneOptions, takes
 from headstart.recipes.own_start import GivenStart, find_given, own_network, refuse_own_start
 from headstart.recipes.processes import (
@@ -72,18 +71,17 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
     """
     refuse_resume(options)
     options = with_costs(options)
-    if options.train_on_all and not options.folds:
-        raise OptionError(
-            "train_on_all is set and folds is not; expected both, since the folds say how long to "
-            "train and how good that is. Add --folds 5, or leave --train-on-all out."
-        )
+    check_on_all(options)
     on_all = _on_all if options.train_on_all else None
     return repeated(options, _once, on_all) if is_repeated(options) else _once(options)
 
 
 def _once(options: FinetuneOptions) -> Run | BudgetPlan:
     """Make one run."""
-    load, find = partial(as_dataset, options.data), partial(find_given, options.start, options.spec)
+    load, find = (
+        partial(as_dataset, options.data, options.start),
+        partial(find_given, options.start, options.spec),
+    )
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _finetune, options
     )
@@ -92,6 +90,16 @@ def _once(options: FinetuneOptions) -> Run | BudgetPlan:
 
 def _on_all(options: FinetuneOptions, job: OnAll) -> None:
     """Train on all samples, by what the folds have chosen."""
+    finetune_on_all(replace(options, **job.changes()), job)
+
+
+def finetune_on_all(options: FinetuneOptions, job: OnAll) -> None:
+    """Train a model on all samples.
+
+    Args:
+        options: With all that the folds have chosen.
+        job: The training.
+    """
 
     def train(company: Company) -> Run:
         from headstart.engines import passes_by
@@ -107,7 +115,10 @@ def _on_all(options: FinetuneOptions, job: OnAll) -> None:
             train_on_all(job, settled, build, budget)
         return Run(job.place, own_network(given.module))
 
-    load, find = partial(as_dataset, options.data), partial(find_given, options.start, options.spec)
+    load, find = (
+        partial(as_dataset, options.data, options.start),
+        partial(find_given, options.start, options.spec),
+    )
     run_in_company(options.device, train, load, find, options.spec)
 
 
@@ -140,7 +151,7 @@ def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
         return Run(done, own)
     resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
-    dataset = as_dataset(options.data)
+    dataset = as_dataset(options.data, options.start)
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", kept, company):
         return Run(done, own)
@@ -181,7 +192,7 @@ def _plan(options: FinetuneOptions, company: Company) -> BudgetPlan:
 
     options, given, budget_seconds = _checked(options, company)
     refuse_occupied(options.out, resume=False, overwrite=options.overwrite)
-    dataset = as_dataset(options.data)
+    dataset = as_dataset(options.data, options.start)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
         setup = _settled(options, given, dataset, Means(budget, company, Decisions()))

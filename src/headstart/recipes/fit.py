@@ -6,16 +6,17 @@ contest of heads, arms and finals (``recipes.search``). Several processes advanc
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from headstart.events import emit
 from headstart.recipes.audited import with_audits
 from headstart.recipes.dry_run import refuse_resume, say_real_run
-from headstart.recipes.finetune import next_command, settle_auto
+from headstart.recipes.finetune import finetune_on_all, next_command, settle_auto
 from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
-from headstart.recipes.options import FitOptions, takes
+from headstart.recipes.on_all import OnAll, check_on_all
+from headstart.recipes.options import FinetuneOptions, FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
 from headstart.recipes.processes import after_restart, finished_before, run_in_company
 from headstart.recipes.repeated import is_repeated, repeated
@@ -74,7 +75,17 @@ def fit(options: FitOptions) -> Run | BudgetPlan:
     """
     refuse_resume(options)
     options = with_costs(options)
-    return repeated(options, _once) if is_repeated(options) else _once(options)
+    check_on_all(options)
+    if not options.train_on_all:
+        return repeated(options, _once) if is_repeated(options) else _once(options)
+    return repeated(replace(options, single=True), _once, _on_all)
+
+
+def _on_all(options: FitOptions, job: OnAll) -> None:
+    """Train what the run hands over on all samples, as ``finetune`` does."""
+    names = {one.name for one in fields(FitOptions)} & {one.name for one in fields(FinetuneOptions)}
+    said = {name: getattr(options, name) for name in names} | job.changes()
+    finetune_on_all(FinetuneOptions(**said, start=job.start, input_size=job.size), job)
 
 
 def _once(options: FitOptions) -> Run | BudgetPlan:
@@ -82,7 +93,8 @@ def _once(options: FitOptions) -> Run | BudgetPlan:
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _fit, options
     )
-    return run_in_company(options.device, run, partial(as_dataset, options.data))
+    load = partial(as_dataset, options.data, options.starts or ())
+    return run_in_company(options.device, run, load)
 
 
 def _fit(options: FitOptions, company: Company) -> Run:
@@ -115,7 +127,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
         return Run(done)
     resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
-    dataset = as_dataset(options.data)
+    dataset = as_dataset(options.data, options.starts or ())
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "fit", kept, company):
         return Run(done)
@@ -154,7 +166,7 @@ def _plan(options: FitOptions, company: Company) -> BudgetPlan:
 
     options, named, budget_seconds = _checked(options)
     refuse_occupied(options.out, resume=False, overwrite=options.overwrite)
-    dataset = as_dataset(options.data)
+    dataset = as_dataset(options.data, options.starts or ())
     _check_data(options, dataset)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
@@ -292,6 +304,7 @@ def _row(candidate: Candidate) -> dict[str, object]:
         "pixels": candidate.size or None,
         "seconds": round(candidate.seconds, 2),
         "note": candidate.note,
+        "is_late": candidate.is_late,
     }
 
 

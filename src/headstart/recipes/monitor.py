@@ -118,6 +118,14 @@ def _name_of(run: str) -> str:
     return read_bundle_record(path).name if is_bundle else bundle_name(path)
 
 
+def _refuse_written(path: Path, task: object) -> None:
+    """Refuse a run that writes texts: its answers have no class to watch."""
+    from headstart.exporting.exporters import refuse_written
+
+    del path
+    refuse_written(task, "is not watched for drift")
+
+
 def _opened(path: Path) -> tuple[Bundle, DriftReference]:
     """Open a bundle, of a run the one that it is exported to.
 
@@ -129,7 +137,7 @@ def _opened(path: Path) -> tuple[Bundle, DriftReference]:
     from headstart.errors import ExportError
     from headstart.monitoring import LEAST, read_reference
 
-    bundle = open_bundle(bundle_of(path), num_threads=usable_cores())
+    bundle = open_bundle(bundle_of(path, _refuse_written), num_threads=usable_cores())
     reference = read_reference(bundle.path)
     if reference is None:
         raise ExportError(
@@ -163,7 +171,7 @@ def _of_log(path: Path, bundle: Bundle, reference: DriftReference) -> dict[str, 
 def _of_samples(given: Sequence[str], bundle: Bundle, reference: DriftReference) -> dict[str, Any]:
     """Return the state after new samples, window by window."""
     from headstart.data.sources.given_tables import AsTrained
-    from headstart.data.sources.unlabelled import READERS
+    from headstart.data.sources.unlabelled import reader_of
     from headstart.monitoring.passing import watch_samples
 
     reading = bundle.record.reading
@@ -175,7 +183,7 @@ def _of_samples(given: Sequence[str], bundle: Bundle, reference: DriftReference)
         encoding=reading.get("encoding"),
         tell=tell_findings,
     )
-    reader = READERS[bundle.schema.modality]
+    reader = reader_of(bundle.schema)
     parts = reader.read(reader.listed(given), how)
     state, num_bad = watch_samples(bundle, reference, parts)
     if num_bad:

@@ -7,8 +7,11 @@ the temperature is the geometric mean of the folds'. Thresholds, sets and reject
 the items of all folds together, each of which was predicted unseen. Its figures are those of the
 folds: there is no item left on which it could be tested.
 
-It is one training, which begins anew where it was cut short. Left out: ``fit``, whose folds may
-each have found another start.
+What ``fit`` hands over is made so, too, as ``finetune`` makes it: its folds are of the whole
+search, each of which may have found something else. Steps and temperature are then of those that
+found the same start and strategy, and how many these are is told.
+
+It is one training, which begins anew where it was cut short.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import RunFolderError
+from headstart.errors import OptionError, RunFolderError
 from headstart.events import emit
 from headstart.storage.records import find_record
 from headstart.storage.run_folder import disk_errors, write_atomically
 from headstart.types import Dataset
 
 if TYPE_CHECKING:
+    from headstart.recipes.options import FinetuneOptions, FitOptions
     from headstart.tuning.budget import Budget
     from headstart.tuning.setup import TrainingSetup
 
@@ -44,18 +48,24 @@ class OnAll:
         num_train: Of these, those that the run itself has learned from; they come first.
         num_val: The run's own val, which comes next.
         folds: The finished run of each fold.
+        alike: Those that have made the same as the run; the run itself where none has.
         place: Where the model goes.
         recipe: Of the run itself.
         num_steps: Optimizer steps; None where none are taken.
+        start: Address of what the run has started from.
+        size: Side of its images in pixels; None of others.
     """
 
     dataset: Dataset
     num_train: int
     num_val: int
     folds: Sequence[Path]
+    alike: Sequence[Path]
     place: Path
     recipe: dict[str, Any]
     num_steps: int | None
+    start: str
+    size: int | None
 
     def changes(self) -> dict[str, Any]:
         """Return what the options of the run become: what it has settled, and the steps."""
@@ -66,6 +76,19 @@ class OnAll:
             kept |= {"num_steps": self.num_steps, "num_epochs": None}
             kept |= {"learning_rate_search": False, "patience": None}
         return kept
+
+
+def check_on_all(options: FinetuneOptions | FitOptions) -> None:
+    """Refuse a model of all samples of which nothing would say how good it is.
+
+    Raises:
+        OptionError: If no folds are asked for.
+    """
+    if options.train_on_all and not options.folds:
+        raise OptionError(
+            "train_on_all is set and folds is not; expected both, since the folds say how long to "
+            "train and how good that is. Add --folds 5, or leave --train-on-all out."
+        )
 
 
 def plan_on_all(dataset: Dataset, run: Path, folds: Sequence[Path]) -> OnAll:
@@ -81,18 +104,29 @@ def plan_on_all(dataset: Dataset, run: Path, folds: Sequence[Path]) -> OnAll:
     brings_test = "test" not in dataset.drawn_splits
     whole = pooled_data(dataset, ["train", "val"] if brings_test else ["train", "val", "test"])
     recipe = dict((find_record(run, "options.json") or {})["recipe"])
-    found = [(find_record(fold, "options.json") or {}).get("training") for fold in folds]
+    alike = [fold for fold in folds if _made(fold) == _made(run)] or [run]
+    found = [(find_record(fold, "options.json") or {}).get("training") for fold in alike]
     steps = [max(0, int(one["best_step"])) for one in found if one]
-    num = round(statistics.median(steps)) if steps else None
+    start, _ = _made(run)
+    read_as = (find_record(run, "model.json") or {})["architecture"]["preprocess"]
     return OnAll(
-        replace(whole, is_repeated=True),
-        len(dataset.train),
-        len(dataset.val),
-        folds,
-        run / FOLDER,
-        recipe,
-        num,
+        dataset=replace(whole, is_repeated=True),
+        num_train=len(dataset.train),
+        num_val=len(dataset.val),
+        folds=folds,
+        alike=alike,
+        place=run / FOLDER,
+        recipe=recipe,
+        num_steps=round(statistics.median(steps)) if steps else None,
+        start=start,
+        size=read_as.get("size"),
     )
+
+
+def _made(run: Path) -> tuple[str, str]:
+    """Return what a finished run has made: the address of its start, and its strategy."""
+    model = find_record(run, "model.json") or {}
+    return model["start"]["address"], model["strategy"]
 
 
 def is_made(run: Path) -> bool:
@@ -135,12 +169,15 @@ def train_on_all(
     setup = build(shown)
     num_steps = _train(job, shown, setup, budget)
     model, items = setup.model, fold_items(job.folds)
-    model.temperature = _temperature(job.folds)
+    model.temperature = _temperature(job.alike)
     emit("note", text="How answers are made is settled on the test items of all folds.")
     asked, of = DecidingAsked.of(vars(options)), (items.outputs, items.targets, whole.schema)
     deciding, record = settle_deciding(asked, model.task, *of, groups=items.groups)
     model.decide_by(deciding)
     about = {"num_samples": len(whole.train), "num_steps": num_steps}
+    num_alike = sum(fold in job.folds for fold in job.alike)
+    if num_alike < len(job.folds):
+        about |= {"num_alike": num_alike, "num_folds": len(job.folds)}
     metrics = {"task": whole.schema.task, "folds": fold_record(job.folds), **record}
     files = {
         "data.json": describe_data(whole, [*whole.bad_samples], []),
@@ -205,7 +242,7 @@ def _train(job: OnAll, data: Dataset, setup: TrainingSetup, budget: Budget) -> i
 
 
 def _temperature(folds: Sequence[Path]) -> float:
-    """Return the geometric mean of the folds' temperatures."""
+    """Return the geometric mean of the temperatures of runs."""
     found = [float((find_record(fold, "model.json") or {})["temperature"]) for fold in folds]
     return math.exp(statistics.mean(map(math.log, found)))
 

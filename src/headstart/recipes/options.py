@@ -162,6 +162,15 @@ class JudgingOptions:
             "when not given."
         ),
     ] = None
+    answer_tokens: Annotated[
+        int | None,
+        Option(
+            sentence="Where answers are found in a context: tokens that one has at the most; 30 "
+            "when not given.",
+            low=1,
+            high=1_000,
+        ),
+    ] = None
     folds: Annotated[
         int | None,
         Option(
@@ -170,6 +179,15 @@ class JudgingOptions:
             low=2,
         ),
     ] = None
+    train_on_all: Annotated[
+        bool,
+        Option(
+            sentence="After the folds train once more, on all samples together, as many steps as "
+            "the folds took to their best, and leave that model in repeats/all, for predict and "
+            "serve; the figures that hold of it are those of the folds. fit makes what it hands "
+            "over so, which is then a single model."
+        ),
+    ] = False
     seeds: Annotated[
         int | None,
         Option(
@@ -201,14 +219,6 @@ class FinetuneOptions(RunOptions, JudgingOptions, TrainingOptions):
         ),
     ]
     budget: Annotated[str | None, _BUDGET] = None
-    train_on_all: Annotated[
-        bool,
-        Option(
-            sentence="After the folds train once more, on all samples together, as many steps as "
-            "the folds took to their best, and leave that model in repeats/all, for predict and "
-            "serve; the figures that hold of it are those of the folds."
-        ),
-    ] = False
     spec: Annotated[
         ImageSpec | None,
         Option(sentence="Preprocessing of a module given as start.", is_kept=False),

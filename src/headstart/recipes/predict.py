@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
+from headstart.events import emit
 from headstart.recipes.answering import Writing, tell_as
 from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
@@ -54,7 +55,8 @@ def predict(
         files: Images: files, folders of them, or tables that hold or name them. Texts: the texts
             themselves, .txt files, or folders of them. Texts and tables: CSV, TSV, Parquet or JSONL
             files with the columns of the training data, or a folder of the parts of one. What
-            exists as a file or folder is never taken as a text itself.
+            exists as a file or folder is never taken as a text itself. From Python also samples in
+            memory, as ``Run.predict`` takes them.
         encoding: How bytes of text files stand for characters, for example gb18030; that of the
             training data when not given. For CSV, TSV, JSONL and .txt files.
         like: The sample of a submission, a CSV whose first column holds ids: file names with or
@@ -100,7 +102,7 @@ def predict(
         '7'
     """
     from headstart.data.options import ReadOptions, option_problems
-    from headstart.data.sources.unlabelled import READERS
+    from headstart.data.sources.unlabelled import reader_of
     from headstart.engines import passes_by, require_engine
     from headstart.tuning.decisions import Decisions
     from headstart.tuning.engine_rule import engine_rule
@@ -108,12 +110,12 @@ def predict(
     require_engine(engine)
     if problems := option_problems(ReadOptions(encoding=encoding)):
         raise OptionError(" ".join(problems))
-    several = [files] if isinstance(files, str | os.PathLike) else files
-    check_form(like, out, several)
+    words = _words(files)
+    check_form(like, out, words or ())
     sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
-    reader = READERS[opened.schema.modality]
-    given = reader.listed(several)
+    reader = reader_of(opened.schema)
+    given = reader.listed(words or ())
     if encoding is not None:
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     how = _as_trained(opened, encoding)
@@ -124,22 +126,35 @@ def predict(
     rule = engine_rule(engine, precision, budget_seconds=None, decisions=Decisions())
     with attached(), passes_by(rule):
         _tell_unfinished(opened)
-        for samples, names in reader.read(given, how):
-            rule.num_expected = len(names)
-            if reader.leaves_out and len(names) > 1:
-                records += _predict_usable(opened, samples, names)
+        parts = [(files, None)] if words is None else reader.read(given, how)
+        for samples, names in parts:
+            rule.num_expected = len(names or ())
+            if names is not None and reader.leaves_out and len(names) > 1:
+                records += _predict_usable(opened, list(samples), names)
             else:
                 records += opened.predict(samples, names=names)
+                names = names or [one.name for one in records]
             if checked is not None and explain is not None:
                 write_explained(opened.ensemble, samples, names, checked, explain)
                 checked = None  # the first that are read at once hold the first hundred
         found = Predictions(records)
+        _tell_empty(records)
         if sample is not None and out is not None:
             ids = _stated_ids(given, how, sample.header[0])
             write_submission(found, sample, out, opened.schema, ids)
         elif out is not None:
             write_predictions(found, out, opened.schema)
         return found
+
+
+def _words(files: object) -> list[Any] | None:
+    """Return files, folders and texts one by one; None where samples are given, in memory."""
+    if isinstance(files, str | os.PathLike):
+        return [files]
+    if hasattr(files, "columns") or isinstance(files, Mapping) or not isinstance(files, Iterable):
+        return None
+    listed = list(files)
+    return listed if all(isinstance(one, str | os.PathLike) for one in listed) else None
 
 
 def _as_trained(run: Run, encoding: str | None) -> AsTrained:
@@ -183,6 +198,14 @@ def _tell_unfinished(run: Run) -> None:
         f"--out {shlex.quote(str(run.path))} --resume."
     )
     tell_findings([Finding("untested", "warning", (), sentence)])
+
+
+def _tell_empty(records: Sequence[Prediction | BadSample]) -> None:
+    """Say how many of the texts that were to be written hold nothing."""
+    texts = [one.text for one in records if isinstance(one, Prediction) and one.text is not None]
+    if num := sum(not text.strip() for text in texts):
+        are = "is" if num == 1 else "are"
+        emit("note", text=f"{num:,} of {len(texts):,} answers {are} empty: nothing was written.")
 
 
 def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Prediction | BadSample]:

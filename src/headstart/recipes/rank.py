@@ -16,6 +16,7 @@ from headstart.errors import (
     OptionError,
     RunFolderError,
     StartError,
+    quoted,
 )
 from headstart.events import emit, seconds_since_command_began, unheard
 from headstart.recipes.hard_limit import ends_without, last_moment
@@ -202,6 +203,7 @@ def _record(
         Interrupted: If someone asked to stop.
     """
     from headstart.engines import passes_by
+    from headstart.preprocessing import without_rows
     from headstart.ranking.rank import rank_starts
     from headstart.ranking.scored import RankingJob
     from headstart.training.contract import StopRequested
@@ -218,7 +220,12 @@ def _record(
             f"{dataset.name} reads differently here than in the main process; expected the same "
             f"data everywhere. Put the same files on every machine."
         )
-    _refuse_words(options, dataset)
+    _refuse_others(options, dataset)
+    if dataset.schema.beside:
+        about = dataset.schema.facts.nouns
+        text = f"Starts are ranked by the {about} alone, without the columns beside them."
+        emit("note", text=text)
+        dataset = without_rows(dataset)
     starts = _candidates(options, dataset, most)
     budget = Budget(limit, spent_before(dataset))
     # each process times its own passes: what it chooses is no decision for the others
@@ -243,21 +250,28 @@ def _record(
     return {"data": dataset.name, **found.to_json()}
 
 
-def _refuse_words(options: RankOptions, dataset: Dataset) -> None:
-    """Refuse what has a tag a word or a text to be written, and name the verb that does it."""
-    from headstart.starts.candidates import candidate_starts
+def _refuse_others(options: RankOptions, dataset: Dataset) -> None:
+    """Refuse what has more to tell of a sample than one class or number, and name who chooses.
+
+    Features of a whole sample say nothing of its single words, and nothing of who writes well; of
+    several targets each would have an order of its own.
+    """
     from headstart.tasks import find_task
 
-    task, typed = find_task(dataset.schema.task), typed_data(options.data) or "DATA"
-    if not (task.tells_words or task.tells_texts):
+    task = find_task(dataset.schema.task)
+    if not (task.tells_words or task.tells_texts or task.finds_texts or task.parts):
         return
-    told, does = "a tag for each word", f"fit {typed} --budget 10m"
+    told = f"a tag for each word ({task.name})"
+    if task.finds_texts:
+        told = f"answers to find ({task.name})"
     if task.tells_texts:
-        start = candidate_starts(dataset, 0)[0].address
-        told, does = "a text to be written", f"finetune {typed} --start {start}"
+        told = f"a text to be written ({task.name})"
+    if task.parts:
+        told = f"several targets a sample ({quoted([part.label for part in task.parts])})"
     raise DataError(
-        f"{dataset.name} has {told} ({task.name}); expected one target a sample, which is what "
-        f"starts are ranked by. Run 'headstart {does}' instead."
+        f"{dataset.name} has {told}; expected one target a sample, which is what starts are ranked "
+        f"by. Run 'headstart fit {typed_data(options.data) or 'DATA'} --budget 10m' instead, which "
+        f"compares them by what they have learned."
     )
 
 

@@ -134,13 +134,15 @@ def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
 def _refuse_words(options: FinetuneOptions | FitOptions, dataset: Dataset) -> None:
     """Refuse to divide anew what has a tag a word, or a text a sample."""
     task = find_task(dataset.schema.task)
-    if not task.tells_words and not task.tells_texts:
+    if not (task.tells_words or task.tells_texts or task.finds_texts):
         return
     what = "tags of words" if task.tells_words else "texts to write"
+    what = "answers to find" if task.finds_texts else what
     said = {"--folds": options.folds, "--learning-curve": options.learning_curve}
     if names := [name for name, value in said.items() if value]:
+        divide = "divides" if len(names) == 1 else "divide"
         raise OptionError(
-            f"{' and '.join(names)} divide data anew, and {dataset.name} has {what} "
+            f"{' and '.join(names)} {divide} data anew, and {dataset.name} has {what} "
             f"({task.name}), which is not done yet; expected one answer a sample. Leave "
             f"{' and '.join(names)} out; --seeds trains on the same splits."
         )
@@ -362,7 +364,7 @@ class _Course(Generic[Options]):
             emit("stage", text=title)
         budget = self.budget("all", 1.0)
         with self.told_as_one(title, budget, 1.0):
-            train(self.changed(data=job.dataset, out=None, budget=budget, **job.changes()), job)
+            train(self.changed(data=job.dataset, out=None, budget=budget), job)
 
     def conclude(self) -> None:
         """Write what all of them say together, and the page with it."""

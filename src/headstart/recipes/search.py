@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from headstart.events import emit
 from headstart.recipes.audited import with_estimates
 from headstart.recipes.complete import Tried, conclude_run, note_former
+from headstart.recipes.entrants import entries_of, second_look
 from headstart.recipes.findings import tell_findings
-from headstart.training.options.strategies import AUTO, default_strategy
+from headstart.training.options.strategies import AUTO
 from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def search(
 
     folder = current.folder
     is_reopened = bool(current.plan.get("is_reopened"))
+    ranked = second_look(current, dataset, ranked, budget, texts, asked)
     entries = entries_of(ranked, dataset, asked.strategy)
     context, plan = _context(current, dataset, entries, budget, texts, asked)
     _send_search(current, context, asked)
@@ -206,7 +208,9 @@ def _together(
     from headstart.tuning.setup import prepare_sample
     from headstart.tuning.together import Together
 
-    winner = found.winner
+    winner, task = found.winner, find_task(dataset.schema.task)
+    if task.tells_words or task.parts:
+        return None, [winner]  # a mean of tags, or of answers of several meanings, is not told yet
     alike = [o for o in found.others if np.array_equal(o.val.ids, winner.val.ids)]
     members = [winner, *alike]
     costs = [seconds_per_sample(one.setup, dataset, budget) for one in members]
@@ -216,7 +220,6 @@ def _together(
         calibrate(one.setup.model, one.tuned.val_logits, one.val.targets)
         said, _ = unseen_val_outputs(one.setup.model, one.tuned.val_logits, one.val, groups)
         outputs.append(array_of(said))
-    task = find_task(dataset.schema.task)
     chosen = choose_ensemble(outputs, winner.val.targets, costs, task=task, single=0, groups=groups)
     needed = PASS_MARGIN * len(test) * sum(costs[place] for place in chosen.places)
     if len(chosen.places) > 1 and budget.left < 2 * needed:
@@ -241,39 +244,6 @@ def _together(
         for one, weight in zip(taken, chosen.weights, strict=True)
     ]
     return Together(Ensemble(served), [one.tuned.val_logits for one in taken], tests), taken
-
-
-def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str) -> list[Entrant]:
-    """Return the starts that take part; those without a score only where nothing has one.
-
-    Args:
-        ranked: A record of each start, the best first.
-        dataset: Says which way its headline figure is better.
-        asked: The strategy that the user asked for, or ``auto``.
-    """
-    from headstart.searching.arms import Entrant
-    from headstart.starts import find_start
-    from headstart.tasks import find_task
-
-    task = find_task(dataset.schema.task)
-    sign = 1.0 if task.figures[task.headline].is_higher_better else -1.0
-    scored = [row for row in ranked if row["score"] is not None]
-    found = []
-    for row in scored or ranked[:1]:
-        start = find_start(row["start"])
-        own, _ = default_strategy(start)
-        score, nothing = row["score"], float("nan")
-        found.append(
-            Entrant(
-                start=start.address,
-                strategy=own.name if asked == AUTO else asked,
-                size=row["pixels"],
-                is_frozen_useful=own.probes or not own.loops,
-                score=nothing if score is None else sign * score,
-                noise=nothing if score is None else (row["high"] - row["low"]) / 2,
-            )
-        )
-    return found
 
 
 def _context(

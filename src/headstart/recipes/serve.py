@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from headstart.errors import ExportError, OptionError, RunFolderError
 from headstart.events import emit
-from headstart.exporting.exporters import refuse_written
 from headstart.extras import require_extra
 from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
@@ -173,8 +173,33 @@ def _read_keys(path: Path) -> list[str]:
     return keys
 
 
-def bundle_of(path: Path) -> Path:
+def _refuse_written(path: Path, task: object) -> None:
+    """Refuse a run that writes, and say what serves it.
+
+    Raises:
+        ExportError: If it does.
+    """
+    from headstart.tasks import TASKS
+
+    found = TASKS.get(task) if isinstance(task, str) else None
+    if found is None or not found.tells_texts:
+        return
+    typed = shlex.quote(str(path))
+    raise ExportError(
+        f"{path} writes texts ({task}), one token after the other, and this server answers by ONNX "
+        "Runtime, in one pass a sample and without PyTorch, which no bundle does for such a run "
+        "yet. Expected a run that tells classes, numbers, tags or answers. Serve it with PyTorch: "
+        'docs/deploy.md, "What writes", has the few lines, which answer as \'headstart predict '
+        f"{typed}' does; or take its folder elsewhere: headstart export {typed} --to transformers."
+    )
+
+
+def bundle_of(path: Path, refuse: Callable[[Path, object], None] = _refuse_written) -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
+
+    Args:
+        path: Of the bundle, or of the run.
+        refuse: Refuses a run whose task writes texts: no bundle of it can be made.
 
     Raises:
         RunFolderError: If it is neither, or a pretrained start.
@@ -191,7 +216,7 @@ def bundle_of(path: Path) -> Path:
     record = find_record(path, "model.json") or {}
     refuse_start(path, record)
     schema = record.get("schema")
-    refuse_written(schema.get("task") if isinstance(schema, dict) else None)
+    refuse(path, schema.get("task") if isinstance(schema, dict) else None)
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name

@@ -12,23 +12,50 @@ from typing import Any, TypeVar
 from headstart.errors import OptionError
 from headstart.events import seconds_since_command_began
 from headstart.recipes.options import JudgingOptions
-from headstart.types import Data, Dataset, Identified
+from headstart.types import MODALITIES, Data, Dataset, Identified
 
 Costing = TypeVar("Costing", bound=JudgingOptions)
 
 _NOT_TYPED = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
-def as_dataset(data: Data) -> Dataset:
-    """Return a ``Dataset`` as it is, call what loads one, and load anything else by default."""
+def as_dataset(data: Data, asked: object = ()) -> Dataset:
+    """Return a ``Dataset`` as it is, call what loads one, and load anything else by default.
+
+    Args:
+        data: As a verb is given it.
+        asked: The start that is asked for, or several: where all read words, a table's only column
+            of words is the texts, however few of them differ.
+    """
     if isinstance(data, Dataset):
         return data
-    if isinstance(data, partial):  # the command line's: options are checked before data is read
-        loaded: Dataset = data()
-        return loaded
     from headstart.data import load
 
-    return load(data)
+    # the command line's is partial: options are checked before data is read
+    read: partial[Dataset] = data if isinstance(data, partial) else partial(load, data)
+    found = read()
+    column = _lone_words(found)
+    return read(text=column) if column is not None and _are_for_words(asked) else found
+
+
+def _lone_words(dataset: Dataset) -> str | None:
+    """Return the only column of a table, where it holds words."""
+    table = getattr(dataset.train.samples, "table", None)
+    if not dataset.schema.facts.is_plain_column or table is None or len(table.column_names) != 1:
+        return None
+    cells = table.column(0).drop_null().unique().to_pylist()
+    is_worded = bool(cells) and all(isinstance(c, str) and not c.isnumeric() for c in cells)
+    return str(table.column_names[0]) if is_worded else None
+
+
+def _are_for_words(asked: object) -> bool:
+    """Return whether starts are named, and all of them read words."""
+    from headstart.starts import find_start
+
+    several = asked if isinstance(asked, list | tuple) else [asked]
+    starts = [find_start(one) if isinstance(one, str) else one for one in several]
+    known = [MODALITIES.get(m) for start in starts if (m := getattr(start, "modality", None))]
+    return bool(known) and all(facts is not None and facts.has_words for facts in known)
 
 
 def default_out(dataset: Identified, *, resume: bool = False) -> Path:

@@ -1,8 +1,8 @@
 """``fit`` without a contest: the best start of the screening is fine-tuned as ``finetune`` does it.
 
-For tasks whose outputs are ragged (a tag a word), texts or several targets: arms, ensembles and
-soups compare rows of numbers of one meaning. Left out, therefore: other strategies and rates than
-the start's own.
+For tasks whose answers are texts, written or found: starts split these into tokens of their own, so
+that their losses are no common measure for arms, soups and finalists, and writing val at every rung
+would take most of a budget. Left out, therefore: other strategies and rates than the start's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def has_no_contest(task: Task) -> bool:
     """Return whether the best start of the screening is fine-tuned as it is."""
-    return task.tells_words or task.tells_texts or bool(task.parts)
+    return task.tells_texts or task.finds_texts
 
 
 def go_straight(
@@ -55,7 +55,7 @@ def go_straight(
     from headstart.starts import find_start
 
     given = GivenStart(find_start(str(ranked[0]["start"])), None, None)
-    what = "several targets" if dataset.schema.parts else dataset.schema.task
+    what = dataset.schema.task
     emit("note", text=f"Of {what} one way of tuning is tried: the best start's own.")
     means = Means(budget, current.company, current.decisions)
     options = settle_strategy(dataset, given, said, training_options(settled), means)

@@ -291,6 +291,12 @@ def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
                 columns[f"probability of {label} {name}"] = shares
     elif find_task(schema.task).tells_texts:
         columns["prediction"] = [one and one.text for one in good]
+    elif find_task(schema.task).finds_texts:
+        columns["prediction"] = [one and one.text for one in good]
+        columns["probability"] = [one and float(one.probability) for one in good]
+        places = [one.spans[0] if one and one.spans else None for one in good]
+        columns["start"] = [place and place.start for place in places]
+        columns["end"] = [place and place.end for place in places]
     elif find_task(schema.task).tells_words:
         columns["prediction"] = [one and one.label for one in good]
         columns["spans"] = [

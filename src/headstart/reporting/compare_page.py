@@ -67,7 +67,7 @@ def _pair(pair: Mapping[str, Any], task: Task, record: Mapping[str, Any]) -> Jso
             {
                 "kind": kind,
                 "number": f"{pair[kind]:,}",
-                "items": [moved_item(item) for item in pair[f"{kind}_items"][:_MAX_SHOWN]],
+                "items": [moved_item(item, task) for item in pair[f"{kind}_items"][:_MAX_SHOWN]],
                 "num_more": max(0, pair[kind] - _MAX_SHOWN),
             }
             for kind in ("gained", "lost")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.reporting.measures import Json, format_figure, format_measure, format_quantity
+from headstart.reporting.measures import (
+    Json,
+    format_figure,
+    format_measure,
+    format_quantity,
+    format_value_alone,
+)
+from headstart.reporting.terminal import wrapped
 from headstart.reporting.wording import format_duration, format_items, format_p
 from headstart.tasks import Task, find_task
 
@@ -42,7 +48,7 @@ def render_compare_text(record: Mapping[str, Any]) -> str:
         if told := differences(pair, task):
             lines += _wrapped(f"Differences: {'; '.join(told)}.", "  ")
         for kind in ("gained", "lost"):
-            lines += _moved(pair, kind)
+            lines += _moved(pair, kind, task)
     lines += ["", *_wrapped(explanation(record, task), "")]
     return "\n".join(lines)
 
@@ -94,9 +100,10 @@ def differences(pair: Mapping[str, Any], task: Task) -> list[str]:
     ]
 
 
-def moved_item(item: Mapping[str, Any]) -> str:
-    """Return one item that moved: ``x.png: cat, was dog, is cat``."""
-    was, now, target = (_said(item[key]) for key in ("before", "after", "target"))
+def moved_item(item: Mapping[str, Any], task: Task) -> str:
+    """Return one item that moved: ``x.png: cat; was dog, is cat``."""
+    keys = ("before", "after", "target")
+    was, now, target = (_said(task.item_words(item[key])) for key in keys)
     return f"{item['name']}: {target}; was {was}, is {now}"
 
 
@@ -113,24 +120,24 @@ def explanation(record: Mapping[str, Any], task: Task) -> str:
     return text
 
 
-def _moved(pair: Mapping[str, Any], kind: str) -> list[str]:
+def _moved(pair: Mapping[str, Any], kind: str, task: Task) -> list[str]:
     """Return the lines that name gained or lost items."""
     items: Sequence[Json] = pair[f"{kind}_items"]
     if not items:
         return []
     lines = [f"  {kind}:"]
     for item in items[:MAX_NAMED]:
-        lines += _wrapped(moved_item(item), "    ", "      ")
+        lines += _wrapped(moved_item(item, task), "    ", "      ")
     if (more := pair[kind] - MAX_NAMED) > 0:
         lines.append(f"    and {more:,} more")
     return lines
 
 
 def _said(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value) or "nothing"
+    return format_value_alone(value) if isinstance(value, float) else str(value) or "nothing"
 
 
 def _wrapped(text: str, first: str, following: str | None = None) -> list[str]:
     plain = "".join(char if char.isprintable() else " " for char in text)
     indent = " " * len(first) if following is None else following
-    return textwrap.wrap(plain, WIDTH, initial_indent=first, subsequent_indent=indent)
+    return wrapped(plain, WIDTH, first=first, following=indent)

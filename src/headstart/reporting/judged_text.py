@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
+from headstart.cells import written_out
+from headstart.reporting.language import say
 from headstart.reporting.measures import (
     Json,
     end_of,
@@ -13,6 +14,8 @@ from headstart.reporting.measures import (
     format_value_alone,
     task_of,
 )
+from headstart.reporting.terminal import wrapped
+from headstart.reporting.wording import format_number
 from headstart.types import Measure, Prediction
 
 WIDTH = 80
@@ -163,7 +166,7 @@ def _folds(record: Json, measures: Any, on_all: Json | None) -> list[str]:
         known = [value for value in each if value is not None]
         ends = ""
         if known:
-            low, high = format_value_alone(min(known)), format_value_alone(max(known))
+            low, high = (_alone(measures[name], end) for end in (min(known), max(known)))
             ends = f"   folds {low} to {high}"
         told = format_measure(measures[name], record["figures"][name])
         lines.append(f"  {measures[name].name:<{width}}  {told}{ends}")
@@ -173,14 +176,36 @@ def _folds(record: Json, measures: Any, on_all: Json | None) -> list[str]:
     )
     if on_all:
         steps = on_all["num_steps"]
-        how = f", in {steps:,} steps as the folds took to their best" if steps else ""
+        whose = "the folds" if on_all.get("num_alike", 1) else "the run itself"
+        how = f", in {steps:,} steps as {whose} took to the best" if steps else ""
         note = (
             f"The model in {on_all['folder']} has learned from all {on_all['num_samples']:,} "
             f"samples{how}. No item is left to test it on: the figures that hold of it are these, "
             "with intervals for items and for what models differ by. The model of the run itself "
-            "stands beside it, with its own test split."
+            f"stands beside it, with its own test split. {alike_sentence(on_all)}"
         )
     return [*lines, *_wrap(note)]
+
+
+def _alone(measure: Measure, value: float | None) -> str:
+    """Return one value of a figure, with the digits that figures have."""
+    return format_value_alone(value) if measure.unit == "target" else format_number(value)
+
+
+def alike_sentence(on_all: Json) -> str:
+    """Return how many folds of a search found what was then made of all samples; or empty.
+
+    Args:
+        on_all: ``metrics.json["trained_on_all"]``.
+    """
+    if "num_alike" not in on_all:
+        return ""
+    return say(
+        "Of {number} folds {alike} found the same start and strategy: the figures are those of the "
+        "search, not of this start.",
+        number=on_all["num_folds"],
+        alike=on_all["num_alike"],
+    )
 
 
 def _seeds(record: Json, measures: Any) -> list[str]:
@@ -190,7 +215,7 @@ def _seeds(record: Json, measures: Any) -> list[str]:
     width = max((len(measures[name].name) for name in shown), default=0)
     for name in shown:
         found = record["figures"][name]
-        low, high = (format_value_alone(found[end]) for end in ("lowest", "highest"))
+        low, high = (_alone(measures[name], found[end]) for end in ("lowest", "highest"))
         told = format_measure(measures[name], found)
         lines.append(f"  {measures[name].name:<{width}}  {told}   seeds {low} to {high}")
     return [*lines, *_wrap("Intervals cover the choice of seeds and of test items together.")]
@@ -219,7 +244,10 @@ def certainty_cells(prediction: Prediction) -> tuple[str | None, str | None]:
     """Return the probability of an answer, and what else it may be: classes, or an interval."""
     if prediction.value is not None:
         low, high = prediction.low, prediction.high
-        return None, None if low is None or high is None else f"{low:.6g} … {high:.6g}"
+        return (
+            None,
+            None if low is None or high is None else f"{written_out(low)} … {written_out(high)}",
+        )
     if prediction.parts is not None:
         each = ((label, certainty_cells(one)[0]) for label, one in prediction.parts.items())
         return ", ".join(f"{label} {sure}" for label, sure in each if sure) or None, None
@@ -231,4 +259,4 @@ def certainty_cells(prediction: Prediction) -> tuple[str | None, str | None]:
 
 
 def _wrap(text: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return wrapped(text, WIDTH, first=indent, following=indent)

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from headstart.tasks import Task
     from headstart.types import Measure
 
+LEFT_OUT = "What each column is worth"
+ABOUT_LEFT_OUT = (
+    "The same model, each column left out in turn: all test items get what stands for it in train "
+    "(the mean, the most frequent category, the mean features of a text or an image). Columns that "
+    "say the same share their worth."
+)
 Json = dict[str, Any]  # one parsed JSON object of the run folder
 
 
@@ -41,20 +47,25 @@ def ladder_of(metrics: Json) -> tuple[Measure | None, dict[str, Json]]:
 
 
 def ladders_of_parts(metrics: Json) -> list[Json]:
-    """Return of each of several targets metrics of its own, as ``ladder_of`` reads them."""
+    """Return further ladders, each as metrics of its own, as ``ladder_of`` reads them.
+
+    Of each of several targets one; of columns beside texts or images what each is worth.
+    """
+    test = metrics.get("test") or {}
     parts = (metrics.get("before_after") or {}).get("parts") or {}
-    return [
+    found: list[Json] = [
         {
             "part": label,
             "task": own["task"],
             "before_after": own,
-            "test": {
-                "num_items": own["num_items"],
-                "num_groups": (metrics.get("test") or {}).get("num_groups"),
-            },
+            "test": {"num_items": own["num_items"], "num_groups": test.get("num_groups")},
         }
         for label, own in parts.items()
     ]
+    if left_out := metrics.get("left_out"):
+        told = {"title": LEFT_OUT, "about": ABOUT_LEFT_OUT, "task": metrics["task"], "test": test}
+        found.append({**told, "before_after": left_out})
+    return found
 
 
 def measure_named(key: str) -> Measure | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.reporting.charts import axis_of, interval_chart, line_chart, value_axis
 from headstart.reporting.language import say
-from headstart.reporting.measures import Json, end_of, format_figure
+from headstart.reporting.measures import Json, end_of, format_figure, format_value_alone
 from headstart.reporting.wording import format_number
 
 _MAX_COLUMNS = 20
@@ -131,7 +131,11 @@ def _dependence(columns: Sequence[Json], record: Json) -> list[Json]:
             else value_axis([float(y) for _, y in one["points"]])
         )
         rows = [
-            (str(x), interval_chart(float(y), float(y), float(y), axis), f"{float(y):.4g}")
+            (
+                str(x),
+                interval_chart(float(y), float(y), float(y), axis),
+                format_value_alone(float(y)),
+            )
             for x, y in one["points"]
         ]
         found.append({"title": title, "chart": "", "rows": rows})

@@ -23,6 +23,7 @@ from headstart.reporting.measures import (
 )
 from headstart.reporting.wording import (
     brief_verdict,
+    empty_sentence,
     format_items,
     format_number,
     judge,
@@ -69,6 +70,7 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
         "verdicts": [_brief_verdict(compared, task.words.pairing) for compared in comparisons],
         "lost": warning_of(metrics),
         "later": later_days_sentence(metrics),
+        "empty": empty_sentence(test),
         "head": head,
         "figures": figures,
         "val_calibration": val_calibration_sentence(metrics),
@@ -114,8 +116,10 @@ def ladder_view(metrics: Json) -> Json | None:
     lead = say("{figure} on the same {items} of the test set.", **told)
     if not measure.is_higher_better:
         lead = say("{figure} on the same {items} of the test set; lower is better.", **told)
+    about = f" {say(metrics['about'])}" if "about" in metrics else ""
     return {
-        "lead": f"{lead} {say(task.words.pairing.explained(num_groups))}",
+        "title": say(metrics.get("title", "Before and after")),
+        "lead": f"{lead}{about} {say(task.words.pairing.explained(num_groups))}",
         "head": [("", ""), (axis_labels(axis), ""), (f"{called} [95 %]", "number")],
         "figures": [
             {

@@ -109,6 +109,7 @@ def use_view(model: Json) -> Json | None:
         told = "spans"
     else:
         told = "label, found.probability" if task.has_classes else "value"
+    told = "label, found.probability" if task.finds_texts else told
     further = ["headstart serve RUN", "headstart export RUN --to onnx --out BUNDLE"]
     if task.tells_texts:  # of these there are no bundles to export or serve
         told, further = "label", ["headstart export RUN --to transformers --out FOLDER"]

@@ -58,7 +58,8 @@ def doubtful_view(samples: Sequence[Json], metrics: Json) -> Json | None:
 def _listed(samples: Sequence[Json], title: str, lead: str, *, has_classes: bool) -> Json:
     """Return items in the form that suits them: numbers, rows of a table, or pictures."""
     view = {"title": title, "lead": lead}
-    if not has_classes:
+    are_words = any(isinstance(sample.get("target"), str) for sample in samples)
+    if not has_classes and not are_words:  # texts and several targets are told in words
         shown = [_item(sample) | _numbers(sample) for sample in samples[:_MAX_ROWS]]
         return {**view, "form": "numbers", "samples": shown}
     if any(sample.get("text") is not None or sample.get("row") for sample in samples):

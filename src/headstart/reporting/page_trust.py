@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headstart.reporting.charts import Point
+from headstart.reporting.judged_text import alike_sentence
 from headstart.reporting.language import say
 from headstart.reporting.measures import Json, end_of, format_figure
 from headstart.reporting.unit_chart import COLOURS, UnitLine, unit_chart
@@ -212,6 +213,7 @@ def repeats_view(metrics: Json) -> list[str]:
                 folder=on_all["folder"],
                 number=f"{on_all['num_samples']:,}",
             )
+            + f" {alike_sentence(on_all)}".rstrip()
         )
     if seeds := metrics.get("seeds"):
         figures = ", ".join(

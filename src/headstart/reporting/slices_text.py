@@ -9,6 +9,7 @@ from typing import Any
 from headstart.errors import quoted
 from headstart.evaluation.slices import MIN_ITEMS
 from headstart.reporting.measures import format_measure, measure_named
+from headstart.reporting.terminal import wrapped
 from headstart.reporting.wording import format_p
 
 WIDTH = 80
@@ -49,7 +50,7 @@ def render_slices(record: Mapping[str, Any], *, is_asked: bool) -> str:
             f"{each['column']} = {each['value']}: {format_measure(measure, each['figure'])} on "
             f"{each['num_items']:,} items, {beside} on the rest, {format_p(each['p_value'])}"
         )
-        lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += wrapped(text, WIDTH, first="  ", following="    ")
     if not is_asked and len(told) > _MAX_TOLD:
         lines.append(f"  and {len(told) - _MAX_TOLD:,} more, listed in evaluation.json")
     note = (

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
 UNBROKEN = "\N{NO-BREAK SPACE}"  # where a line of text must not end
+_TOGETHER = re.compile(r"\[[^\[\]\s]+, [^\[\]\s]+\]|\bp [=<] [\d.e-]+|\d %")
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -65,6 +67,20 @@ def fitted(text: str, width: int = 80) -> str:
         else:
             lines.append(line)
     return "\n".join(lines)
+
+
+def wrapped(text: str, width: int = 80, *, first: str = "", following: str = "") -> list[str]:
+    """Return a text in lines, none of which ends inside an interval, a p-value or a percentage.
+
+    Args:
+        text: Of one paragraph.
+        width: Columns at the most.
+        first: Stands before the first line.
+        following: Stands before each of the others.
+    """
+    whole = _TOGETHER.sub(lambda found: found[0].replace(" ", UNBROKEN), text)
+    lines = textwrap.wrap(whole, width, initial_indent=first, subsequent_indent=following)
+    return [line.replace(UNBROKEN, " ") for line in lines]
 
 
 def is_number(value: object) -> bool:

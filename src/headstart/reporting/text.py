@@ -20,12 +20,14 @@ from headstart.reporting.measures import (
     ladders_of_parts,
     task_of,
 )
+from headstart.reporting.terminal import wrapped
 from headstart.reporting.wording import (
     NO_SCORE,
     data_title,
     describe_bad_samples,
     describe_columns,
     describe_start,
+    empty_sentence,
     ensemble_sentence,
     format_duration,
     format_items,
@@ -149,6 +151,7 @@ def _headline(metrics: Json) -> list[str]:
     lead = f"{warning_of(metrics)} {figure}".lstrip()
     if not has_lost(metrics):
         lead = f"{lead} {compared}"
+    lead = f"{lead} {empty_sentence(metrics['test'])}".rstrip()
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."
@@ -168,7 +171,10 @@ def _before_after(metrics: Json) -> list[str]:
     lower = "" if measure.is_higher_better else ", lower is better"
     items = format_items(num_items, num_groups)
     of_part = f", {metrics['part']}" if "part" in metrics else ""
-    lines = [f"Before and after{of_part}: {measure.name} on the same {items}{lower}"]
+    title = metrics.get("title", "Before and after")
+    lines = [f"{title}{of_part}: {measure.name} on the same {items}{lower}"]
+    if "about" in metrics:
+        lines += _wrap(metrics["about"], "  ")
     lines += _table([[name, format_measure(measure, found)] for name, found in figures.items()])
     for comparison in metrics["before_after"].get("comparisons") or []:
         lines += _wrap(verdict(comparison, num_items, task.words.pairing, num_groups), "  ", "    ")
@@ -273,7 +279,7 @@ def _time(metrics: Json) -> list[str]:
 def _wrap(text: str, first: str, following: str | None = None) -> list[str]:
     """Break text into lines of at most 80 columns."""
     indent = " " * len(first) if following is None else following
-    lines = textwrap.wrap(_one_line(text), WIDTH, initial_indent=first, subsequent_indent=indent)
+    lines = wrapped(_one_line(text), WIDTH, first=first, following=indent)
     return lines or [first.rstrip()]
 
 

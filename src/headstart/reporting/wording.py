@@ -49,10 +49,11 @@ def format_number(value: float | None, decimals: int = 3) -> str:
 
 
 def format_p(p_value: float) -> str:
-    """Return ``p = 0.012``, or ``p < 1e-6`` for what no one needs more closely."""
+    """Return ``p = 0.012``, ``p = 0.00028``, or ``p < 1e-6`` where no one needs more."""
     if p_value < 1e-6:
         return "p < 1e-6"
-    return f"p = {p_value:.3f}" if p_value >= 0.001 else f"p = {p_value:.1e}"
+    decimals = 3 if p_value >= 0.001 else 1 - math.floor(math.log10(p_value))
+    return f"p = {p_value:.{decimals}f}"
 
 
 def format_duration(seconds: float) -> str:
@@ -198,10 +199,11 @@ def warning_of(metrics: Json) -> str:
 
 
 def guessing_sentence(metrics: Json) -> str:
-    """Return that the model is no better than guessing, where test shows nothing else; or empty.
+    """Return that the model is no better than guessing, or not certainly so; empty where it is.
 
     Neither right on more items than what answers without looking, beyond chance, nor with a leading
-    figure whose interval lies above that answer's and, of classes, above one in so many.
+    figure whose interval lies above that answer's and, of classes, above one in so many. Where the
+    figure itself lies above both, nothing is certain but that test cannot tell.
     """
     (measure, figures), task = ladder_of(metrics), task_of(metrics)
     if task is None or measure is None or len(figures) < 2:
@@ -220,6 +222,9 @@ def guessing_sentence(metrics: Json) -> str:
         chance = max(chance, 1 / max(1, len((metrics.get("test") or {}).get("per_class") or {})))
     if sign * low > chance:
         return ""
+    figure = end_of(own, "value")
+    if figure is not None and sign * figure > chance:
+        return say("This model is not certainly better than guessing ({naive}).", naive=say(naive))
     return say("This model is no better than guessing ({naive}).", naive=say(naive))
 
 
@@ -348,6 +353,14 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
         return (value is None, value or 0.0)
 
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
+
+
+def empty_sentence(test: Json) -> str:
+    """Return how many answers hold no text; empty where all do, or none is a text."""
+    if not (number := test.get("num_empty")):
+        return ""
+    items = format_items(test["num_items"])
+    return say("Empty answers: {number} of {items}.", number=f"{number:,}", items=items)
 
 
 def val_calibration_sentence(metrics: Json) -> str:

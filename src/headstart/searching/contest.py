@@ -28,27 +28,26 @@ from headstart.searching.arms import (
     FEW_STEPS,
     ArmSpec,
     Entrant,
-    arm_specs,
-    head_specs,
-    plan_bracket,
     rung_steps,
     survivors,
 )
 from headstart.searching.blending import NORM_SAMPLES, blend, blendable
+from headstart.searching.bracket import plan_arms, plan_heads
 from headstart.searching.context import Contender, Found, SearchContext
 from headstart.searching.crew import Crew, Job, JobOutcome
 from headstart.searching.pool import FormerSearch, ModelPool
-from headstart.searching.prices import Prices
+from headstart.searching.prices import WANTED_STEPS, Prices
 from headstart.searching.refit import refit_on_all
 from headstart.searching.runner import Standing, as_it_stands, judged
 from headstart.training.company import Company
 from headstart.training.options.strategies import AUTO
-from headstart.tuning.budget import SHARES, told_seconds
+from headstart.tuning.budget import SHARES
 from headstart.tuning.decisions import Decided
 from headstart.tuning.setup import TrainingSetup
 from headstart.tuning.solving import solver_of
 
 _MOST_FINALS = 3
+_MOST_AGAIN = 2  # starts that were refused for want of time, and are looked at once more
 _MOST_RUNGS = 2
 _LONGER = 3  # times the steps of a training that has ended and still gained
 _MARGIN = 1.25  # times what an arm is expected to take, before it is begun
@@ -99,6 +98,7 @@ class _Contest:
         self.context, self.entries, self.prices = context, entries, prices
         self.screened, self.crew, self.former = screened, crew, former
         self.pool = ModelPool(context.dataset, former)
+        self.dropped: list[ArmSpec] = []
 
     def hold(self) -> Found:
         """Solve, halve, train to the end, choose."""
@@ -106,6 +106,7 @@ class _Contest:
             self._solve()
         ordered = self._halve()
         self._train(ordered)
+        self._look_again()
         self._blend()
         self._lengthen()
         for setup in self.screened.values():
@@ -122,7 +123,9 @@ class _Contest:
 
     def _solve(self) -> None:
         """Fit what needs no steps: heads on frozen features, and models that are solved for."""
-        given = self.context.decisions.settle("heads", self._plan_heads)
+        seconds = SHARES["heads"].share * self._left
+        plan = partial(plan_heads, self.entries, self.prices, seconds)
+        given = self.context.decisions.settle("heads", plan)
         specs = [ArmSpec(**spec) for spec in given]
         ends = time.monotonic() + SHARES["heads"].share * self._left
         wanted = [s for s in specs if not self.former.has(s) and not self._takes_screened(s)]
@@ -141,23 +144,18 @@ class _Contest:
         self.context = replace(self.context, deadline=self.context.deadline - more)
         self.crew.deadline = self.context.deadline
 
-    def _plan_heads(self) -> Decided[list[dict[str, Any]]]:
-        seconds = SHARES["heads"].share * self._left
-        plain = head_specs(self.entries, {})
-        larger: dict[str, int] = {}
-        if seconds < float("inf"):
-            for spec in plain[:1]:
-                free = seconds - self.prices.head_seconds(spec)
-                if (size := self.prices.larger_size(spec, free)) is not None:
-                    larger[spec.start] = size
-        return Decided([asdict(spec) for spec in head_specs(self.entries, larger)])
-
     # What learns by steps.
 
     def _halve(self) -> list[tuple[ArmSpec, Standing | None]]:
         """Compare the arms in rungs; return those to train to their end, the best first."""
-        plan = self.context.decisions.settle("arms", self._plan_arms)
+        few = FEW_STEPS if self.pool.contenders or self.screened else 0
+        has_head = bool(self.pool.contenders)
+        plan = self.context.decisions.settle(
+            "arms",
+            lambda: plan_arms(self.context, self.entries, self.prices, self._left, few, has_head),
+        )
         arms = [ArmSpec(**spec) for spec in plan["arms"]]
+        self.dropped = [ArmSpec(**spec) for spec, _ in plan["dropped"]]
         arms = [arm for arm in arms if not self.former.has(arm)]
         self.prices.keep_spare(arms)
         for spec, why in plan["dropped"]:
@@ -184,30 +182,6 @@ class _Contest:
         """Note that an arm is not tried; what a finished run has tried stays as it was told."""
         if spec.name not in self.pool.rows:
             self.pool.tell(spec, None, f"not tried: {why}")
-
-    def _plan_arms(self) -> Decided[dict[str, Any]]:
-        """Plan the bracket by what steps are expected to take."""
-        asked, budget = self.context.asked.strategy, self.context.budget
-        rates = {entry.start: self.prices.rates(entry.start) for entry in self.entries}
-        left = self._left
-        specs = arm_specs(self.entries, rates, asked)
-        plan = plan_bracket(
-            dict.fromkeys(self.prices.affordable(spec, left) for spec in specs),
-            self.prices.cost,
-            final_seconds=left,
-            rung_seconds=SHARES["first rung"].share * left,
-            budget_seconds=budget.limit_seconds,
-        )
-        arms, dropped = list(plan.arms), list(plan.dropped)
-        few = FEW_STEPS if self.pool.contenders or self.screened else 0
-        if not arms and dropped and (asked != AUTO or not few):
-            cost = self.prices.cost(dropped[0][0])  # a few steps are all there is
-            arms = [dropped.pop(0)[0]] if cost.affordable(left) >= few else []
-        told = ", ".join(arm.name for arm in arms) or "none"
-        left_out = [[asdict(arm), why] for arm, why in dropped]
-        value = {"arms": [asdict(arm) for arm in arms], "dropped": left_out}
-        why = f"{told_seconds(left)} are left for training" if arms or dropped else ""
-        return Decided(value, why, told)
 
     def _rung(self, arms: Sequence[ArmSpec], rung: int) -> dict[ArmSpec, Standing]:
         """Advance every arm to the end of a rung; return how each stands."""
@@ -270,6 +244,30 @@ class _Contest:
                 or self._has_time_to_end(spec, standing, f"final {number + 1}")
             ]
             self.crew.run("finals", jobs, partial(self._end, ""))
+
+    def _look_again(self) -> None:
+        """Train starts that were refused for want of time, where there is enough of it by now."""
+        if self._left == float("inf"):
+            return
+        of = self.pool.specs
+        trained = {of[one.name].start for one in self.pool.contenders if one.is_trained}
+        refused: dict[str, ArmSpec] = {}
+        for spec in self.dropped:
+            if spec.start not in trained and not self.former.has(spec):
+                refused.setdefault(spec.start, spec)
+        for spec in list(refused.values())[:_MOST_AGAIN]:
+
+            def decide(spec: ArmSpec = spec) -> Decided[dict[str, Any] | None]:
+                self.prices.measure_again(spec)
+                found = self.prices.affordable(spec, self._left)
+                cost = self.prices.cost(found)
+                can = cost.affordable(self._left / _MARGIN)
+                is_enough = can >= min(cost.num_steps, WANTED_STEPS)
+                return Decided(asdict(found) if is_enough else None)
+
+            given = self.context.decisions.settle(f"time for {spec.name} after all", decide)
+            if given is not None:
+                self.crew.run("finals", [Job(ArmSpec(**given))], partial(self._end, ""))
 
     def _is_first(self, number: int) -> bool:
         """Return whether an arm is trained however little time there is: nothing else has been."""

@@ -26,6 +26,7 @@ from headstart.training.probing.folds import deal_folds
 from headstart.types import Rows
 
 LEAST_ITEMS = 100  # of val: below, a fifth of them is too few to judge a search by
+LEAST_PAIR = 20  # of val: below, nothing is said of two models either
 MOST_COST = 2.0  # times that of the best single model
 # Standard errors of the paired gain. Digits with 120 and 300 val items, where greedy selection
 # gains 0.04 and 0.03 nats on test: of twelve draws none and three are taken with two, seven and
@@ -89,10 +90,12 @@ def choose_ensemble(
     num = len(targets)
     if len(outputs) < 2:
         return _alone(single, "there is one model only")
-    if num < LEAST_ITEMS:
-        why = f"{num} val items are too few to choose several by (expected {LEAST_ITEMS} or more)"
+    if num < LEAST_PAIR:
+        why = f"{num} val items are too few to choose several by (expected {LEAST_PAIR} or more)"
         return _alone(single, why)
     search = _Search.of(outputs, targets, costs, task, single)
+    if num < LEAST_ITEMS:
+        return _pair(search)
     every = np.arange(len(search.targets))
     counts = search.grow(every)
     if len(counts) == 1:
@@ -112,6 +115,35 @@ def choose_ensemble(
     total = sum(counts.values())
     weights = tuple(number / total for number in counts.values())
     return EnsembleChoice(tuple(counts), weights, gain, error, told)
+
+
+def _pair(search: _Search) -> EnsembleChoice:
+    """Return the single model with the next best one, half each, where few items judge.
+
+    So few cannot say which of the two is better, nor be searched: the partner is the one with the
+    lowest loss of its own, and the mean of both is mostly better than each.
+    """
+    single, every = search.single, np.arange(len(search.targets))
+    alone, others = search.losses({single: 1}, every), list[tuple[float, int]]()
+    for place in range(len(search.outputs)):
+        if place != single and search.may_join(place, {single: 1}):
+            losses = search.losses({place: 1}, every)
+            worse, error = _mean_and_error(losses - alone)
+            if worse <= error:
+                others.append((float(losses.mean()), place))
+    if not others:
+        return _alone(single, "no other model at twice the cost or less is as good on val")
+    partner = min(others)[1]
+    gain, error = _mean_and_error(alone - search.losses({single: 1, partner: 1}, every))
+    told = f"half each they gain {gain:.4f} a val item (standard error {error:.4f})"
+    if not gain > max(NOISE * error, LEAST_GAIN * float(alone.mean())):
+        return EnsembleChoice((single,), (1.0,), gain, error, f"{told}: too little, or noise")
+    why = f"{len(every)} val items cannot say which of two is better, and {told}"
+    return EnsembleChoice((single, partner), (0.5, 0.5), gain, error, why)
+
+
+def _mean_and_error(gains: np.ndarray) -> tuple[float, float]:
+    return float(gains.mean()), float(gains.std(ddof=1) / len(gains) ** 0.5)
 
 
 def _alone(single: int, why: str) -> EnsembleChoice:
@@ -164,7 +196,7 @@ class _Search:
         for _ in range(_MOST_ROUNDS):
             found: tuple[float, int] | None = None
             for place in range(len(self.outputs)):
-                if place not in counts and not self._may_join(place, counts):
+                if place not in counts and not self.may_join(place, counts):
                     continue
                 grown = {**counts, place: counts.get(place, 0) + 1}
                 loss = float(self.losses(grown, places).mean())
@@ -176,7 +208,8 @@ class _Search:
             counts[added] = counts.get(added, 0) + 1
         return counts
 
-    def _may_join(self, place: int, counts: dict[int, int]) -> bool:
+    def may_join(self, place: int, counts: dict[int, int]) -> bool:
+        """Return whether another model may be taken: three at most, at twice the cost at most."""
         cost = sum(self.costs[one] for one in (*counts, place))
         return len(counts) < MOST_MEMBERS and cost <= MOST_COST * self.costs[self.single]
 

@@ -4,7 +4,7 @@ A process that has trained an arm hands it to the main one by the disk, and a fi
 the models that it serves to one with a larger budget: the model as every run folder has it, and
 beside it what a search knows of it besides (``made.json``, ``made.safetensors``).
 
-Left out: models whose outputs are ragged; they take part in no search.
+Left out: models that write texts; they take part in no search.
 """
 
 from __future__ import annotations
@@ -26,25 +26,27 @@ from headstart.searching.arms import ArmSpec
 from headstart.searching.context import Contender, SearchContext
 from headstart.searching.runner import built
 from headstart.storage.run_folder import write_atomically
-from headstart.tasks import array_of
 from headstart.training.contract import LoopResult, LoopState
 from headstart.training.options.recipe import Recipe
 from headstart.training.probing.probe import Probe
 from headstart.tuning.arm import Tuned
-from headstart.types import Inputs
+from headstart.types import Inputs, Rows
+from headstart.types.ragged import Ragged
 
 _RECORD, _ARRAYS = "made.json", "made.safetensors"
 _OF_PROBE = ("weight", "bias", "val_logits")
+_OFFSETS = ".offsets"  # ends the name of an array that says where rows of another begin
 
 
 def describe_made(one: Contender, spec: ArmSpec) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return what a search knows of a model beside the model, as JSON and as arrays."""
-    tuned, arrays = one.tuned, {"val_logits": array_of(one.tuned.val_logits)}
+    tuned, arrays = one.tuned, _arrays_of("val_logits", one.tuned.val_logits)
     fitted = None
     if tuned.fitted is not None:
         plain = {field.name for field in fields(Probe)} - set(_OF_PROBE)
         fitted = {name: getattr(tuned.fitted, name) for name in sorted(plain)}
-        arrays |= {f"probe.{name}": getattr(tuned.fitted, name) for name in _OF_PROBE}
+        for name in _OF_PROBE:
+            arrays |= _arrays_of(f"probe.{name}", getattr(tuned.fitted, name))
     result = tuned.result
     record = {
         "name": one.name,
@@ -109,19 +111,33 @@ def read_made(
     layout = torch.channels_last if setup.recipe.channels_last else torch.contiguous_format
     setup.model = model.to(context.device).to(memory_format=layout)
     train, val = samples
-    if len(arrays["val_logits"]) != len(val):
+    val_logits = _rows_of("val_logits", arrays)
+    if len(val_logits) != len(val):
         raise RunFolderError(
-            f"{folder} holds the answers of {len(arrays['val_logits'])} val items, and val has "
+            f"{folder} holds the answers of {len(val_logits)} val items, and val has "
             f"{len(val)}; expected the same data. Start anew with --overwrite."
         )
     fitted = result = None
     if record["fitted"] is not None:
-        parts: dict[str, Any] = {name: arrays[f"probe.{name}"] for name in _OF_PROBE}
+        parts: dict[str, Any] = {n: _rows_of(f"probe.{n}", arrays) for n in _OF_PROBE}
         fitted = Probe(**record["fitted"], **parts)
     if (told := record["result"]) is not None:
         result = LoopResult(told.pop("ended"), LoopState(**told))
-    tuned = Tuned(fitted, result, arrays["val_logits"], record["seconds"])
+    tuned = Tuned(fitted, result, val_logits, record["seconds"])
     return Contender(name or record["name"], setup, tuned, train, val)
+
+
+def _arrays_of(name: str, rows: Rows) -> dict[str, np.ndarray]:
+    """Return rows as arrays: those of different lengths are one, with where each begins."""
+    if isinstance(rows, Ragged):
+        return {name: rows.whole, f"{name}{_OFFSETS}": rows.offsets - rows.offsets[0]}
+    return {name: rows}
+
+
+def _rows_of(name: str, arrays: Mapping[str, np.ndarray]) -> Rows:
+    """Return what ``_arrays_of`` has made arrays of."""
+    offsets = arrays.get(f"{name}{_OFFSETS}")
+    return arrays[name] if offsets is None else Ragged(arrays[name], offsets)
 
 
 def _read(folder: Path) -> tuple[Mapping[str, Any], dict[str, np.ndarray]]:

@@ -21,10 +21,9 @@ import numpy as np
 
 from headstart.events import unheard
 from headstart.model import Model
-from headstart.preprocessing import Terms
 from headstart.searching.context import Contender
 from headstart.training.probing.probe import Probe, fit_probe
-from headstart.tuning.features import features_of
+from headstart.tuning.features import features_of, sparse_features
 from headstart.tuning.grown import grow_again
 from headstart.tuning.part import Part
 from headstart.tuning.setup import install, subsample
@@ -44,7 +43,8 @@ def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
     fitted, setup = found.tuned.fitted, found.setup
     train, val = found.train, found.val
     num_fewer = len(train) - len(val)
-    is_solved = not setup.strategy.loops and setup.model.task.head == "linear"
+    task = setup.model.task
+    is_solved = not setup.strategy.loops and task.head == "linear" and not task.parts
     can = fitted is not None and is_solved
     if not can or len(val) < _LEAST_VAL or num_fewer < _LEAST_PART:
         return None
@@ -54,11 +54,7 @@ def refit_on_all(found: Contender, *, deadline: float | None) -> str | None:
     began, limit = time.monotonic(), setup.strategy.num_probe_samples
     if len(train) + len(val) > limit:
         return None
-    if isinstance(train, Terms) and isinstance(val, Terms):
-        features, val_features = train.matrix, val.matrix
-    else:
-        features = features_of(setup.model, train)
-        val_features = features_of(setup.model, val)
+    features, val_features = (_features(setup.model, one) for one in (train, val))
     places = subsample(train.targets, num_fewer, seed=setup.recipe.seed)
     fewer = _fit(found, features[places], train.targets[places], val_features, fitted.strength)
     took = time.monotonic() - began
@@ -124,6 +120,12 @@ class Joined:
         first, second = self.parts
         every = [part.arrays(np.arange(len(part))) for part in (first, second)]
         return tuple(np.concatenate(pair)[places] for pair in zip(*every, strict=True))
+
+
+def _features(model: Model, inputs: Inputs) -> Any:
+    """Return the features of samples; of terms they are sparse."""
+    sparse = sparse_features(model, inputs)
+    return features_of(model, inputs) if sparse is None else sparse
 
 
 def _fit(

@@ -19,10 +19,10 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from headstart.serving.bodies import content_type
 from headstart.serving.documents import openapi
-from headstart.serving.forms import content_type
 from headstart.serving.gate import Gate
-from headstart.serving.intake import GONE, WHOLE, Intake
+from headstart.serving.intake import GONE, WHOLE, Intake, stated_bytes
 from headstart.serving.models import Asked, ServedModel, Shelf, record_of, shown
 from headstart.serving.pages import PAGE_HEADERS, docs_page, try_page
 from headstart.serving.protocol import read_request, write_response
@@ -196,14 +196,14 @@ class _Answers:
 
     async def infer(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         """Answer a request of the Open Inference Protocol."""
-        self._found(scope)
+        model = self._found(scope)
         kind = content_type(headers.get("content-type", ""))
         if kind not in ("", "application/json", "application/octet-stream"):
             raise Refusal(
                 415, f"'{shown(kind)}' is not read here; expected application/json.", "type"
             )
         asked = self._asked(scope)
-        body = await self._body(scope, receive, headers)
+        body = await self._body(scope, receive, headers, model)
         request = read_request(body, headers.get(_BINARY_LENGTH))
         if request.timeout_seconds is not None:
             begun = asked.deadline - self._shelf.limits.request_seconds
@@ -235,7 +235,7 @@ class _Answers:
                 "type",
             )
         asked = self._asked(scope)
-        body = await self._body(scope, receive, headers)
+        body = await self._body(scope, receive, headers, model)
         model = self._shelf.find(asked_of)
         scope["state"]["model"] = (model.name, model.version)
         read = partial(model.form.read, kind, body, model.bundle, self._shelf.limits)
@@ -254,7 +254,11 @@ class _Answers:
         }
         return _packed(_json(record), headers)
 
-    async def _body(self, scope: Scope, receive: Receive, headers: Said) -> bytes:
+    async def _body(
+        self, scope: Scope, receive: Receive, headers: Said, model: ServedModel
+    ) -> bytes:
+        """Return a body; what there is no room for is refused before it is read."""
+        model.batcher.demand_room(1, stated_bytes(headers))
         is_whole = scope.get("extensions", {}).get(WHOLE, _stays)
         return await self._intake.body(headers, receive, is_here=is_whole())
 

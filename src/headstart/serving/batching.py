@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.monitoring import Watch
+from headstart.monitoring import Watch, answers_of, names_of
 from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
@@ -87,9 +87,10 @@ class Batcher:
         self._batch_rows = measures.batch.labels(name)
         self._depth = measures.depth.labels(name)
         self._cancelled = measures.cancelled
-        # what is told of words is known, and counted, where their tokens are put together
-        self._is_told = not bundle.task.tells_words
-        self._count = measures.answers_of(name, bundle.schema.classes if self._is_told else ())
+        # what is told of words, or found, is known where their tokens are put together
+        self._is_told = not bundle.is_pieced
+        named = names_of(bundle.schema, bundle.task) if self._is_told else ()
+        self._count = measures.answers_of(name, named)
         self._inputs = [
             {one.name: one for one in member.session.inputs} for member in bundle.members
         ]
@@ -104,12 +105,11 @@ class Batcher:
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"model-{name}")
 
-    @contextmanager
-    def admitted(self, rows: int, size: int) -> Iterator[None]:
-        """Hold a place for a request inside the block.
+    def demand_room(self, rows: int, size: int) -> None:
+        """Refuse a request that there is no room for now.
 
         Args:
-            rows: That it asks about.
+            rows: That it asks about, at least.
             size: Bytes that it holds.
 
         Raises:
@@ -124,6 +124,19 @@ class Batcher:
                 f"The server is busy: {self._rows} rows are under way. Try again in a second.",
                 "full",
             )
+
+    @contextmanager
+    def admitted(self, rows: int, size: int) -> Iterator[None]:
+        """Hold a place for a request inside the block.
+
+        Args:
+            rows: That it asks about.
+            size: Bytes that it holds.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        self.demand_room(rows, size)
         self._rows += rows
         self._bytes += size
         self._depth.set(self._rows)
@@ -305,7 +318,8 @@ class Batcher:
             told = np.concatenate([np.arange(job.rows) < job.answers for job in jobs])
         else:
             told = np.ones(rows, bool)
-        self._count(outputs[told])
+        if self._is_told:
+            self._count(answers_of(self.bundle.task, outputs[told]))
         if watch is not None:
             seen = {name: array[told] for name, array in joined[0].items()}
             watch.add(outputs[told], seen, np.concatenate(features)[told] if features else None)

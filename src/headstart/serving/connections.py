@@ -7,6 +7,7 @@ likes; and it reads a body to its end whose request was answered long ago.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import Any
 
 import orjson
@@ -70,9 +71,11 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         cycle: Any = self.cycle
         if cycle is not None and cycle.scope is self.scope:
+            # what a request holds goes with it: a circle would wait for the garbage collector
+            known = weakref.ref(cycle)
             self.scope["extensions"] = {
-                GONE: lambda: bool(cycle.disconnected),
-                WHOLE: lambda: not cycle.more_body,
+                GONE: lambda: (one := known()) is None or bool(one.disconnected),
+                WHOLE: lambda: (one := known()) is not None and not one.more_body,
             }
 
     def on_message_complete(self) -> None:

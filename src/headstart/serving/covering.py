@@ -111,6 +111,32 @@ def cover_cells(samples: Any, bundle: Bundle) -> Covered:
     return {"parts": [", ".join(group) for group in groups]}, _read(bundle, rows)
 
 
+def cover_joined(samples: Any, bundle: Bundle) -> Covered:
+    """Return a row with its text or image, and it without each word and each cell.
+
+    An image stays whole; so does a pair of texts.
+
+    Args:
+        samples: A row, as a table or a list of one.
+        bundle: Reads it.
+    """
+    listed = samples if isinstance(samples, list) else samples.to_pylist()
+    row: Mapping[str, Any] = listed[0]
+    beside, main = bundle.preprocess.rows, bundle.preprocess.main.columns
+    assert beside is not None
+    text = row.get(main[0])
+    words = re.findall(r"\S+", text) if len(main) == 1 and isinstance(text, str) else []
+    cells = _groups([name for name in beside.columns if row.get(name) is not None])
+    of_words = _groups(words) if len(words) > 1 else []
+    left = [
+        " ".join(w for other in of_words if other is not one for w in other) for one in of_words
+    ]
+    rows = [dict(row), *({**row, main[0]: rest} for rest in left if rest)]
+    parts = [" ".join(one) for one, rest in zip(of_words, left, strict=True) if rest]
+    rows += [{**row, **dict.fromkeys(group)} for group in cells]
+    return {"parts": [*parts, *(", ".join(group) for group in cells)]}, _read(bundle, rows)
+
+
 def _groups(parts: Sequence[str]) -> list[list[str]]:
     """Return parts one by one, or in as few neighbours together as make them not too many."""
     size = -(-len(parts) // MOST_PARTS) or 1

@@ -49,8 +49,7 @@ class Intake:
                 "encoding",
             )
         most = self._limits.body_bytes
-        stated = headers.get("content-length", "")
-        if stated.isascii() and stated.isdigit() and int(stated) > most:
+        if stated_bytes(headers) > most:
             raise self._too_large(most)
         if is_here:
             whole = await self._read(receive, most)
@@ -98,6 +97,12 @@ class Intake:
         return Refusal(
             413, f"The body is larger than the {most:,} bytes that a request may have.", "body"
         )
+
+
+def stated_bytes(headers: Mapping[str, str]) -> int:
+    """Return how long a body is said to be; 0 where nothing is said."""
+    stated = headers.get("content-length", "")
+    return int(stated) if stated.isascii() and stated.isdigit() else 0
 
 
 def inflated(data: bytes, packing: str, most: int) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -14,6 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from headstart.monitoring import KeptAnswers
 from headstart.types import Prediction
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -104,25 +104,24 @@ class ServerMeasures:
         elif 400 <= status < 500:
             self.input_errors.labels(reason).inc()
 
-    def answers_of(self, model: str, classes: Sequence[str]) -> Callable[[np.ndarray], None]:
+    def answers_of(self, model: str, classes: Sequence[str]) -> Callable[[KeptAnswers], None]:
         """Return what counts a model's answers.
 
         Args:
             model: Its name.
-            classes: Of which it tells; empty where it tells numbers, which are not counted.
+            classes: What its answers name; empty where it tells numbers, which are not counted.
         """
         shown = [*classes[:MOST_CLASSES], *[OTHER] * max(0, len(classes) - MOST_CLASSES)]
         counters = [self.predictions.labels(model, name) for name in shown]
         confidence = self.confidence.labels(model)
 
-        def count(probabilities: np.ndarray) -> None:
-            if not counters:
+        def count(answers: KeptAnswers) -> None:
+            if not counters or answers.flags is None:
                 return
-            best = probabilities.argmax(axis=1)
-            for place, number in enumerate(np.bincount(best).tolist()):
+            for counter, number in zip(counters, answers.counts.tolist(), strict=True):
                 if number:
-                    counters[place].inc(number)
-            for share in probabilities[np.arange(len(best)), best].tolist():
+                    counter.inc(number)
+            for share in answers.numbers.tolist():
                 confidence.observe(share)
 
         return count

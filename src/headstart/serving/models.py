@@ -1,8 +1,8 @@
 """The models of a server, by name: opened, swapped for newer ones, and asked.
 
 A request holds the model that it found until it is answered, so that a newer bundle in its place
-loses none. Reading a sample and answering happen in threads, waiting happens in the loop, and so
-does reading a short text, which takes less than waking a thread.
+loses none. Reading a sample and answering happen in threads; waiting, and reading a short text,
+which takes less than waking a thread, in the loop.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from headstart.errors import DataError, OptionError
 from headstart.monitoring import Watch
 from headstart.preprocessing import NamedInput
 from headstart.serving.batching import Arrays, Batcher, late
+from headstart.serving.bodies import Named
 from headstart.serving.covering import MOST_PARTS, falls
-from headstart.serving.forms import Form, Named, form_of
+from headstart.serving.forms import Form, form_of
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
@@ -90,36 +91,34 @@ class ServedModel:
         self.batcher = Batcher(bundle, limits, measures, watch)
         self.form: Form = form_of(bundle.schema)
         self.raw = self.form.inputs(bundle.preprocess)
-        # of several members the prepared inputs differ, and only raw ones are everybody's
-        # and of prepared texts nobody knows where their words stand
-        is_plain = len(bundle.members) == 1 and not bundle.task.tells_words
+        # inputs differ between several members, and where words stand is in none of them
+        is_plain = len(bundle.members) == 1 and not bundle.is_pieced
         self.prepared: list[NamedInput] = bundle.members[0].session.inputs if is_plain else []
         self._raw_names = {one.name for one in self.raw}
         self._prepared_names = {one.name for one in self.prepared}
-        self._count_spans = measures.spans_of(self.name, bundle.schema.classes)
+        self._count_spans = measures.spans_of(self.name, bundle.schema.classes or ("answer",))
 
     @property
     def outputs(self) -> list[tuple[str, str, list[int]]]:
         """Name, datatype and shape of what stands beside the label: of several targets one each."""
-        schema, task = self.bundle.schema, self.bundle.task
-        if task.tells_words:
-            return [("spans", "BYTES", [-1])]
+        task = self.bundle.task
+        if self.bundle.is_pieced:
+            return [("answer" if task.finds_texts else "spans", "BYTES", [-1])]
         if task.parts:
-            kinds = ((p, "FP32" if p.num_classes else "FP64") for p in task.parts)
-            return [(part.label, kind, [-1, part.width]) for part, kind in kinds]
+            kinds = ("FP64", "FP32")
+            return [(p.label, kinds[p.num_classes > 0], [-1, p.width]) for p in task.parts]
         if task.has_classes:
-            return [("probabilities", "FP32", [-1, len(schema.classes)])]
-        return [("value", "FP64", [-1, task.num_outputs(schema)])]
+            return [("probabilities", "FP32", [-1, len(self.bundle.schema.classes)])]
+        return [("value", "FP64", [-1, task.num_outputs(self.bundle.schema)])]
 
     def tensors_of(self, answer: Answer) -> dict[str, np.ndarray]:
         """Return an answer as tensors of the protocol, by name; spans as JSON, a list a text."""
-        labels = np.array([one.label for one in answer.predictions], object)
-        found: dict[str, np.ndarray] = {}
-        if self.bundle.task.tells_words:
-            spans = [orjson.dumps(one.to_json()["spans"]).decode() for one in answer.predictions]
-            return {self.outputs[0][0]: np.array(spans, object), "label": labels}
-        numbers, begin = array_of(answer.outputs), 0
-        rows = numbers.reshape(len(numbers), -1)
+        labels, found = np.array([one.label for one in answer.predictions], object), {}
+        if self.bundle.is_pieced:
+            told = (one.to_json() for one in answer.predictions)
+            texts = [orjson.dumps(one.get("spans", one)).decode() for one in told]
+            return {self.outputs[0][0]: np.array(texts, object), "label": labels}
+        rows, begin = array_of(answer.outputs).reshape(len(answer.outputs), -1), 0
         for name, datatype, shape in self.outputs:
             dtype = np.float32 if datatype == "FP32" else np.float64
             found[name] = rows[:, begin : begin + shape[-1]].astype(dtype)
@@ -146,14 +145,15 @@ class ServedModel:
             else:
                 inputs, arrays = await self._in_thread(self._prepare, read, asked)
             rows = len(next(iter(arrays[0].values())))
-            tells_words = self.bundle.task.tells_words
-            names = () if tells_words else inputs[0].names
+            is_pieced = self.bundle.is_pieced
+            names = () if is_pieced else inputs[0].names
             found, predictions = await self.batcher.compute(
                 arrays, rows, asked.deadline, asked.is_gone, names
             )
         outputs: Rows = found
-        if tells_words:  # only now is known what was told of them
-            outputs = self.bundle.preprocess.told(arrays[0], found)
+        if is_pieced:  # only now is known what was told of them
+            told = self.bundle.preprocess.told(arrays[0], found)
+            outputs = self.bundle.outputs([told]) if self.bundle.task.finds_texts else told
             predictions = self.bundle.predictions_of(inputs[0], outputs)
             self._count_spans(predictions)
             if self._watch is not None and self._watch.is_open:
@@ -176,7 +176,8 @@ class ServedModel:
         """
         task = self.bundle.task
         if not task.has_classes or task.tells_words:
-            what = "of words" if task.tells_words else "numbers"
+            several = "several targets" if task.parts else "numbers"
+            what = "of words" if self.bundle.is_pieced else several
             raise bad_request(f"Model '{self.name}' tells {what}; explained are classes.")
         with self.batcher.admitted(1 + MOST_PARTS, size):
             names, parts, arrays = await self._in_thread(self._cover, read, asked)

@@ -3,8 +3,9 @@
 ``list_starts`` and ``find_start`` say what there is; ``build_encoder`` makes a start ready for some
 data (a ``BuildRequest``), from what ``learn_preprocess`` learned of its texts where it is at hand;
 ``rebuild_encoder`` makes the same module again from a run folder; ``wrap_module`` takes a module of
-one's own; ``add_lora`` and ``merge_lora`` put adapters in and take them out. Names are imported on
-first use, so that importing this room costs nothing.
+one's own; ``join_rows`` puts columns of a sample's row beside it; ``add_lora`` and ``merge_lora``
+put adapters in and take them out. Names are imported on first use, so that importing this room
+costs nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.starts.builders import build_encoder, learn_preprocess, learns_from_texts
     from headstart.starts.catalog import find_start, list_starts, require_start
     from headstart.starts.encoder import Encoder
+    from headstart.starts.joined import join_rows
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
     from headstart.starts.own_module import wrap_module
     from headstart.starts.provider import BuildRequest
@@ -27,6 +29,7 @@ __all__ = [
     "add_lora",
     "build_encoder",
     "find_start",
+    "join_rows",
     "learn_preprocess",
     "learns_from_texts",
     "list_starts",
@@ -43,6 +46,7 @@ _HOMES = {
     "add_lora": "lora",
     "build_encoder": "builders",
     "find_start": "catalog",
+    "join_rows": "joined",
     "learn_preprocess": "builders",
     "learns_from_texts": "builders",
     "list_starts": "catalog",

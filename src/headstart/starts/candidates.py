@@ -26,18 +26,18 @@ def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     """Return TF-IDF, then local starts, or a small BERT where its extra is installed.
 
-    Where something is told of each word, TF-IDF has nothing to say, and where a text is to be
-    written, no encoder has.
+    Where something is told of each word, or found in a text, TF-IDF has nothing to say, and where
+    a text is to be written, no encoder has.
     """
     if own := find_task(dataset.schema.task).plain_start:
         return [find_start(own)]
     pretrained = sorted(local_starts("text"), key=lambda s: s.num_parameters)[:num_local]
-    if not pretrained:
-        small = find_start("scratch/bert-tiny")
-        pretrained = [small] if small.is_local and find_spec("transformers") else []
-    if find_task(dataset.schema.task).tells_words:
-        return pretrained
-    return [find_start("scratch/tfidf"), *pretrained]
+    small = find_start("scratch/bert-tiny")
+    random = [small] if small.is_local and find_spec("transformers") else []
+    task = find_task(dataset.schema.task)
+    if task.tells_words or task.finds_texts:
+        return [*pretrained, *random]  # words of a language that no start has read
+    return [find_start("scratch/tfidf"), *(pretrained or random)]
 
 
 def _of_tables(dataset: Dataset, num_local: int) -> list[Start]:

@@ -91,6 +91,11 @@ def find_start(address: str) -> Start:
         >>> find_start("pip/efficientnet-lite0").pretrained_on
         'ImageNet-1k'
     """
+    if not isinstance(address, str):
+        raise StartError(
+            f"A start is a {type(address).__name__}; expected its address, as 'headstart starts' "
+            "lists them. Give a network of your own to finetune: finetune(data, start=…)."
+        )
     parsed = parse_address(address)
     if parsed.kind == "run" and parsed.path is not None:
         from headstart.starts.rebuild import read_run

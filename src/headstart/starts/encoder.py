@@ -9,16 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import StartError, first_line
-from headstart.preprocessing import ImagePreprocess, Preprocess, WordPreprocess
+from headstart.preprocessing import (
+    ImagePreprocess,
+    Preprocess,
+    QuestionPreprocess,
+    WordPreprocess,
+)
 from headstart.starts.texts.networks import TextNetwork
 from headstart.tensors import evaluating, find_blocks
 from headstart.types import ImageSpec, Start
+
+
+@runtime_checkable
+class DescribedNetwork(Protocol):
+    """A network that tells itself what is asked of it: each of those that read texts."""
+
+    def layer_groups(self) -> list[list[str]]:
+        """Return the names of its parameters by depth, what comes first in front."""
+        ...
+
+    def blank_inputs(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Return one blank sample as ``forward`` takes it."""
+        ...
 
 
 class Encoder(nn.Module):
@@ -133,8 +151,11 @@ class Encoder(nn.Module):
             StartError: If the network has none.
         """
         network: Any = self.network
+        if isinstance(self.preprocess, QuestionPreprocess) and hasattr(network, "typed_tokens"):
+            found: Tensor = network.typed_tokens(*inputs)
+            return found
         if hasattr(network, "tokens"):
-            found: Tensor = network.tokens(*inputs)
+            found = network.tokens(*inputs)
             return found
         if not self.has_tokens:
             raise StartError(
@@ -193,17 +214,15 @@ def measure_features(network: nn.Module, spec: ImageSpec, address: str) -> int:
 def group_layers(network: nn.Module) -> list[list[str]]:
     """Return the names of a network's parameters by depth, stem first.
 
-    Text networks tell their layers themselves (``layer_groups``), timm networks their blocks
-    (``group_matcher``); others are taken by their top-level children in the order of registration,
+    A ``DescribedNetwork`` tells its layers itself, timm networks their blocks (``group_matcher``);
+    others are taken by their top-level children in the order of registration,
     descending through a lone child.
 
     Args:
         network: Any module.
     """
-    told: Any = getattr(network, "layer_groups", None)
-    if told is not None:
-        found: list[list[str]] = told()
-        return found
+    if isinstance(network, DescribedNetwork):
+        return network.layer_groups()
     groups = max(_matched_groups(network), _child_groups(network), key=_has_depth)
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
     while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from headstart.errors import StartError
 from headstart.extras import require_text_extra
-from headstart.preprocessing import ImagePreprocess
+from headstart.preprocessing import ImagePreprocess, Preprocess
 from headstart.starts.architecture import Lora
-from headstart.starts.encoder import Encoder
+from headstart.starts.encoder import DescribedNetwork, Encoder
 from headstart.tensors import evaluating, find_blocks, seeded
 from headstart.types import WRITING, Start
 
@@ -163,15 +163,22 @@ def _called_modules(encoder: Encoder) -> set[str]:
 def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
     """Yield one blank sample as the encoder's inputs."""
     first = next(encoder.parameters())
-    preprocess = encoder.preprocess
+    whole, preprocess = encoder.preprocess, encoder.preprocess.main
     if isinstance(preprocess, ImagePreprocess):
         spec = preprocess.spec
         shape = (1, spec.channels, spec.size, spec.size)
         yield torch.zeros(shape, device=first.device, dtype=first.dtype)
+        yield from _blank_cells(whole, first.device)
         return
-    blank: Any = getattr(encoder.network, "blank_inputs", None)
-    if blank is not None:
-        yield from blank(first.device)
+    assert isinstance(encoder.network, DescribedNetwork)
+    yield from encoder.network.blank_inputs(first.device)
+    yield from _blank_cells(whole, first.device)
+
+
+def _blank_cells(preprocess: Preprocess, device: torch.device) -> Iterator[Tensor]:
+    """Yield the numbers and codes of a row, where columns stand beside a text or an image."""
+    table = preprocess.rows
+    if table is None or table is preprocess:
         return
-    for _ in preprocess.inputs:  # ids, mask, and of what writes the ids before each
-        yield torch.ones(1, 4, dtype=torch.int64, device=first.device)
+    for one in table.inputs:
+        yield torch.zeros(1, *map(int, one.shape), dtype=getattr(torch, one.dtype), device=device)

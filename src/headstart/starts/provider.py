@@ -55,7 +55,9 @@ class BuildRequest:
         table: The preprocessing of a table, fitted on train.
         tells_words: Whether something is told of each word of a text.
         tells_texts: Whether a text is told of each, by writing it.
+        finds_texts: Whether pairs are questions, whose answers stand in the second texts.
         wanted: Of texts that are told those of train, for a vocabulary of both sides.
+        languages: Those of texts and of targets, of a start that is told them by tokens.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
@@ -78,7 +80,9 @@ class BuildRequest:
     table: TablePreprocess | None = None
     tells_words: bool = False
     tells_texts: bool = False
+    finds_texts: bool = False
     wanted: Sequence[str] = ()
+    languages: str | None = None
     num_outputs: int = 1
     seed: int = 0
     framing: Framing = "crop"

@@ -32,6 +32,7 @@ from headstart.starts.architecture import (
     write_architecture,
 )
 from headstart.starts.encoder import Encoder
+from headstart.starts.joined import join_rows, main_tensors
 from headstart.starts.lora import add_lora, merge_lora
 from headstart.starts.provider import Provider
 from headstart.starts.providers import PROVIDERS
@@ -173,6 +174,9 @@ def rebuild_encoder(
         )
         raise StartError(f"The encoder '{parts.start.address}' {needs}.")
     preprocess = parts.read_preprocess(folder)
+    rows, preprocess = preprocess.rows, preprocess.main
+    if rows is not None and rows is not preprocess:
+        parts = replace(parts, preprocess=parts.preprocess["main"])
     num_features: int | None = None  # measured
     if module is None:
         provider = provider_of_builder(parts.builder)
@@ -189,6 +193,8 @@ def rebuild_encoder(
         ),
         num_features=num_features,
     )
+    if rows is not None and rows is not preprocess:
+        encoder = join_rows(encoder, rows)
     if parts.lora is not None:
         add_lora(encoder, **asdict(parts.lora))
     return encoder
@@ -206,6 +212,8 @@ def _random_network(
 def read_run_tensors(path: Path) -> dict[str, Tensor]:
     """Return the encoder's weights of a run under its network's names, adapters merged in.
 
+    Of columns beside texts or images nothing is kept: they are those of other data.
+
     Args:
         path: The run folder.
 
@@ -213,7 +221,7 @@ def read_run_tensors(path: Path) -> dict[str, Tensor]:
         StartError: If the run is damaged, or was made from a module of the user's own.
     """
     parts, _ = read_run(path)
-    tensors = read_safetensors(path / WEIGHTS_NAME, RUN_PREFIX)
+    tensors = main_tensors(read_safetensors(path / WEIGHTS_NAME, RUN_PREFIX))
     if parts.lora is None:
         return tensors
     record = write_architecture(
@@ -248,6 +256,8 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
             f"The run '{path}' was made from a module of your own, which no file can rebuild. "
             f"Open the run in Python with the module, and give that as the start."
         )
+    if "main" in architecture.preprocess:  # what stood beside was of that data
+        architecture = replace(architecture, preprocess=architecture.preprocess["main"])
     name, objective = record.get("data_name"), record.get("objective")
     if isinstance(name, str) and isinstance(objective, str):
         name += _how_far(record.get("pretraining"))

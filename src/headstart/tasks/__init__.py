@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.tasks.classification import CLASSIFICATION
     from headstart.tasks.multi_label import MULTI_LABEL
     from headstart.tasks.plain import PlainProblem, TextColumn, array_of
+    from headstart.tasks.question_answering import QUESTION_ANSWERING
     from headstart.tasks.reading import (
         TargetColumn,
         Targets,
@@ -39,6 +40,7 @@ TASKS = TaskTable(
         "tagging": ("headstart.tasks.token_classification", "TAGGING"),
         "seq2seq": ("headstart.tasks.seq2seq", "SEQ2SEQ"),
         "text-generation": ("headstart.tasks.text_generation", "TEXT_GENERATION"),
+        "question-answering": ("headstart.tasks.question_answering", "QUESTION_ANSWERING"),
     }
 )
 _SEVERAL = "multi-task: "  # begins the names of tasks that are made of others
@@ -51,6 +53,7 @@ _PLACES = {
     "encode_targets": "headstart.tasks.reading",
     "order_classes": "headstart.tasks.reading",
     "tidy_labels": "headstart.tasks.reading",
+    "QUESTION_ANSWERING": "headstart.tasks.question_answering",
     "REGRESSION": "headstart.tasks.regression",
     "SEQ2SEQ": "headstart.tasks.seq2seq",
     "TEXT_GENERATION": "headstart.tasks.text_generation",
@@ -99,6 +102,7 @@ def find_task(name: str) -> Task:
 __all__ = [
     "CLASSIFICATION",
     "MULTI_LABEL",
+    "QUESTION_ANSWERING",
     "REGRESSION",
     "SEQ2SEQ",
     "TAGGING",

@@ -42,6 +42,15 @@ class Certain(ABC):
         """Return the same task, whose answers are made in another way."""
         return replace(self, deciding=deciding)  # type: ignore[type-var]
 
+    def tuned(self, outputs: Rows, targets: Rows) -> Deciding:
+        """Return how answers are made where val settles it unasked; as they are for most tasks.
+
+        Args:
+            outputs: Of val, as ``outputs`` gives them.
+            targets: As in ``Split``.
+        """
+        return self.deciding
+
     def questions(self, outputs: Rows, targets: Rows, schema: Schema) -> Sequence[Question]:
         """Return the questions that items are ranked by: of two classes that of the second.
 

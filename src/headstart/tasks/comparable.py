@@ -45,6 +45,14 @@ class Comparable(ABC):
                 empty.
         """
 
+    def compared(self, logits: Rows) -> Rows:
+        """Return of logits what two computations of a network are compared by: all of it.
+
+        Args:
+            logits: Of a model.
+        """
+        return logits
+
     def item_sums(
         self, decisions: Rows, targets: Rows, schema: Schema, losses: np.ndarray
     ) -> ItemSums | None:
@@ -91,3 +99,21 @@ class Comparable(ABC):
             OptionError: It is no column of this task.
         """
         raise OptionError(f"Items of a {self.name} cannot be read. Compare runs of another task.")
+
+    def item_words(self, value: str | float) -> str | float:
+        """Return what ``predictions.parquet`` holds of a target or prediction, for a person.
+
+        Args:
+            value: Of one item.
+        """
+        return value
+
+    def recalled(self, decisions: Rows, losses: np.ndarray, targets: Rows) -> Rows:
+        """Return decisions that a file has told, with what its losses tell of them.
+
+        Args:
+            decisions: As ``read_item_column`` gives them.
+            losses: The column ``loss`` of the same items, float32, shape (N,).
+            targets: As ``read_item_column`` gives them.
+        """
+        return decisions

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import DataError, OptionError
+from headstart.errors import DataError, OptionError, quoted
 from headstart.evaluation import NUM_RESAMPLES, Scores, as_groups, compare_values, softmax
 from headstart.evaluation.means import plain_mean, studentised_interval, unit_sums
 from headstart.tasks.part import TargetPart
@@ -48,8 +48,10 @@ class MultiTask(Task):
 
     def read(self, column: TargetColumn) -> Targets:
         """Refuse: several columns are read one by one, each by its own task."""
+        names = [part.label for part in self.parts]
         raise OptionError(
-            f"{column.what} is one column, and {self.name} has several. Name all with --label A,B."
+            f"{column.what} is one column, and the model tells {quoted(names)}. Expected a column "
+            "for each. Give a table with these columns."
         )
 
     def check_learnable(self, name: str, targets: Rows, classes: Sequence[str]) -> None:
@@ -335,6 +337,10 @@ class MultiTask(Task):
         """Return the rows that the JSON objects say."""
         found = texts_of(column)
         return np.asarray(read_rows(self.parts, found.different, schema)[found.codes])
+
+    def item_words(self, value: str | float) -> str | float:
+        """Return the targets of an item in a line: ``topic: food; stars: 4.1``."""
+        return worded(json.loads(str(value)))
 
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return the mean error of each item."""

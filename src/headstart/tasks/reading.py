@@ -120,7 +120,7 @@ def tidy_labels(labels: Sequence[str], what: str) -> tuple[Sequence[str], list[F
 def _alike_but_for_case(names: set[str]) -> list[str]:
     """Return the classes that another one equals but for capitals, blanks, hyphens and quotes."""
     alike: dict[str, list[str]] = {}
-    for name in sorted(names):
+    for name in sorted(name for name in names if not re.fullmatch(r"-?[\d.,]+", name)):
         alike.setdefault(re.sub(r"[\s_\-'\"`]+", "", name.casefold()) or name, []).append(name)
     return [name for found in alike.values() if len(found) > 1 for name in found]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.cells import as_number
+from headstart.cells import as_number, written_out
 from headstart.columnar import array_from, numbers_of
 from headstart.errors import DataError, OptionError
 from headstart.evaluation import (
@@ -57,8 +57,8 @@ class Regression(Task):
         values = array_of(targets)
         if len(np.unique(values)) < 2:
             raise DataError(
-                f"{name} has the target {values[0]:g} in every sample; there is nothing to learn. "
-                "Name another column with --label."
+                f"{name} has the target {written_out(values[0])} in every sample; there is nothing "
+                "to learn. Name another column with --label."
             )
 
     def strata(self, targets: Rows) -> np.ndarray:
@@ -168,7 +168,7 @@ class Regression(Task):
         reach, found = self.deciding.bound, []
         for name, value in zip(names, array_of(outputs).tolist(), strict=True):
             low, high = (None, None) if reach is None else (value - reach, value + reach)
-            label = f"{value:.6g}"
+            label = written_out(value)
             found.append(Prediction(name, label, math.nan, (), value, low=low, high=high))
         return found
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from headstart.cells import written_out
 from headstart.errors import OptionError
 from headstart.tasks.part import TargetPart
 from headstart.tasks.words import Pairing, TaskWords
@@ -81,7 +82,7 @@ def worded(row: Mapping[str, object]) -> str:
     """Return the targets of a sample in a line: ``topic: food; stars: 4.1``."""
     said = []
     for label, value in row.items():
-        shown = f"{value:.6g}" if isinstance(value, float) else value
+        shown = written_out(value) if isinstance(value, float) else value
         said.append(f"{label}: {'–' if value is None else shown}")
     return "; ".join(said)
 

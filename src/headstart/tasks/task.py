@@ -54,10 +54,10 @@ class Task(Certain, Comparable):
             ragged, and texts come with their words.
         tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
             outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
+        finds_texts: Whether one is told by finding it: outputs are ``types.questions.FOUND``.
         is_chosen_by_texts: Whether ``validation_score`` reads what was written; else nothing need
             be written to choose.
-        written_as: Of texts that are told the kind of preprocessing that makes them tokens, a row
-            of ``preprocessing.KINDS``.
+        written_as: Of these the kind of preprocessing, a row of ``preprocessing.KINDS``.
         plain_start: The start that is tried where nobody names one, where a task has its own.
         transformers_problem: What transformers' sequence classifiers call it; empty where they
             have no such thing.
@@ -81,6 +81,7 @@ class Task(Certain, Comparable):
     is_linear: bool = False
     tells_words: bool = False
     tells_texts: bool = False
+    finds_texts: bool = False
     is_chosen_by_texts: bool = True
     written_as: str = ""
     plain_start: str = ""

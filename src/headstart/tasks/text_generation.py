@@ -24,11 +24,11 @@ from headstart.evaluation.answers_written import (
     score_answers,
 )
 from headstart.evaluation.clusters import as_groups
-from headstart.tasks.plain import TextColumn, array_of, texts_of
+from headstart.tasks.plain import array_of
 from headstart.tasks.told_texts import TextTask, told_of, written
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Measure, Rows, Schema
-from headstart.types.texts import text_array, told_rows
+from headstart.types.texts import told_rows
 
 _MOST_LOG = 700.0
 
@@ -150,7 +150,7 @@ class GenerationTask(TextTask):
     def item_errors(self, decisions: Rows, targets: Rows) -> np.ndarray:
         """Return the loss a byte of each text; where none was told, how far its words are."""
         told = _as_told(decisions)
-        if told["num_tokens"].any():
+        if told["num_tokens"].any() or told["num_bytes"].any():
             return self._each(told, targets)
         said, wanted = [text or "" for text in told["text"]], array_of(targets).tolist()
         each = rouge_l(said, wanted)
@@ -174,10 +174,12 @@ class GenerationTask(TextTask):
 
     # What a person reads ------------------------------------------------------------------------
 
-    def read_item_column(self, column: TextColumn | np.ndarray, schema: Schema) -> Rows:
-        """Return the texts, as rows of which no token was told."""
-        found = texts_of(column)
-        return told_rows(text_array(found.different)[found.codes])
+    def recalled(self, decisions: Rows, losses: np.ndarray, targets: Rows) -> Rows:
+        """Return the texts as rows of what was told, the losses a byte among it."""
+        found = told_rows(array_of(decisions).tolist())
+        found["num_bytes"] = [_num_bytes(text) for text in array_of(targets).tolist()]
+        found["loss"] = losses * np.maximum(found["num_bytes"], 1)
+        return found
 
     def badness(self, targets: Rows, outputs: Rows) -> np.ndarray:
         """Return the loss a byte of each text."""

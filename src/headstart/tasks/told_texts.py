@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def told_of(rows: Rows) -> np.ndarray:
     if found.dtype != TOLD:
         raise OptionError(
             f"There are rows of {getattr(rows, 'dtype', type(rows).__name__)}, expected texts with "
-            "what was told of their tokens. Give what this task's model gives."
+            "what was told of their tokens."
         )
     return found
 
@@ -164,13 +164,14 @@ class TextTask(Task):
         tokens = {name: told[name][places] for name in _TOKENS}
         some = None if groups is None else groups[places]
         has_tokens = bool(tokens["num_tokens"].any())
-        return score_texts(
+        found = score_texts(
             count_texts(said, wanted),
             tokens if has_tokens else None,
             seed=seed,
             num_resamples=num_resamples,
             groups=some,
         )
+        return replace(found, num_empty=sum(not text.strip() for text in said))
 
     def headline_figure(
         self,

@@ -256,9 +256,7 @@ class Budget:
     @property
     def left(self) -> float:
         """Seconds until the limit; infinite without one, negative past it."""
-        if self.limit_seconds is None:
-            return _NEVER
-        return self.limit_seconds - self.spent
+        return _NEVER if self.limit_seconds is None else self.limit_seconds - self.spent
 
     @property
     def load(self) -> float:
@@ -266,9 +264,8 @@ class Budget:
 
         By what this thread had to wait for a core: a pass measured by its quickest try knows none.
         """
-        began, (worked_before, waited_before) = self._made
-        worked, waited = scheduled_seconds()
-        worked, waited = worked - worked_before, waited - waited_before
+        began, before = self._made
+        worked, waited = np.subtract(scheduled_seconds(), before)
         if worked < _LEAST_WORKED:
             return 1.0
         # a clock of another kind, which stands still while others work, has nothing to wait for
@@ -277,20 +274,27 @@ class Budget:
 
     def deadline(self, reserve_seconds: float = 0.0) -> float | None:
         """Return the ``time.monotonic()`` value at which only the reserve is left."""
-        if self.limit_seconds is None:
-            return None
-        return self.started + self.limit_seconds - reserve_seconds
+        limit = self.limit_seconds
+        return None if limit is None else self.started + limit - reserve_seconds
 
-    def measured(self, what: Hashable, measure: Callable[[], float]) -> float:
-        """Return what something takes, in seconds: as measured before, or now.
+    def measured(
+        self, what: Hashable, measure: Callable[[], float], *, again: bool = False
+    ) -> float:
+        """Return what something of a name takes, in seconds: as measured before, or now.
 
         Args:
-            what: Names it.
+            what: Its name; of a start a tuple that begins with the address.
             measure: Called for what has no figure yet.
+            again: Call it in any case; the lower of both counts.
         """
-        if what not in self._measured:
-            self._measured[what] = measure()
+        if again or what not in self._measured:
+            self._measured[what] = min(measure(), self._measured.get(what, _NEVER))
         return self._measured[what]
+
+    def forget(self, start: str) -> None:
+        """Forget what was measured of a start, so that it is measured anew."""
+        kept = self._measured.items()
+        self._measured = {w: s for w, s in kept if not (isinstance(w, tuple) and w[0] == start)}
 
     def may_take(self, name: str) -> float:
         """Return the seconds that something may take at the most if it begins now.
@@ -325,16 +329,13 @@ class Budget:
             most = self._most(name, left)
             seconds[name] = min(most, known.get(name, most))
             left = left if left == _NEVER else left - seconds[name]
-        stages = [
-            Stage(name, seconds[name], known.get(name), SHARES[name].reason) for name in names
-        ]
+        stages = [Stage(n, seconds[n], known.get(n), SHARES[n].reason) for n in names]
         loading = Stage("loading", self.spent, None, "spent already")
         return BudgetPlan(title, self.limit_seconds, (loading, *stages), tuple(notes))
 
     def _most(self, name: str, left: float) -> float:
-        found = SHARES[name]
-        is_of_all = found.whole == "budget"
-        return found.of((self.limit_seconds or _UNLIMITED_SECONDS) if is_of_all else left)
+        found, limit = SHARES[name], self.limit_seconds or _UNLIMITED_SECONDS
+        return found.of(limit if found.whole == "budget" else left)
 
 
 def _wrapped(text: str, first: str) -> list[str]:
@@ -365,8 +366,7 @@ def told_seconds(seconds: float) -> str:
     seconds = max(0.0, seconds)
     if seconds < 10:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 120:
+    if (whole := round(seconds)) < 120:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

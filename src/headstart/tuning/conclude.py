@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_base
 from headstart.tuning.budget import PASS_MARGIN, Budget
 from headstart.tuning.calibrating import UnseenVal, calibrate, keep_if_better
 from headstart.tuning.closer_look import Looked, look_closer
+from headstart.tuning.column_worth import column_worth, worth_seconds
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.deciding import DecidingAsked, judge_deciding, settle_deciding
 from headstart.tuning.examples import class_examples
@@ -115,13 +116,13 @@ def conclude(
     hints = weak_classes(dataset, setup.recipe, scores)
     for found in hints:
         emit("note", text=found.sentence, about=found.kind, severity=found.severity)
+    told_model = Rival(told_name(setup, together), task.decisions(outputs))
     metrics: dict[str, object] = {
         "task": schema.task,
         **{name: found.to_json() for name, found in scores.items()},
-        "before_after": before_after(
-            dataset, train, rivals, Rival(told_name(setup, together), task.decisions(outputs)), test
-        ),
+        "before_after": before_after(dataset, train, rivals, told_model, test),
         "seconds": seconds,
+        **column_worth(items, setup, model, told_model, budget=budget, together=together),
     }
     if served.val.how:
         metrics["val_calibration"] = served.val.how
@@ -176,6 +177,7 @@ def _served(
 ) -> _Served:
     """Calibrate what is served, settle how it decides, save it, and read the test split with it."""
     own, test, val, dataset = setup.model, items.test, items.val, items.dataset
+    own.decide_by(replace(own.task.deciding, most_tokens=asked.answer_tokens))
     calibrate(own, tuned.val_logits, val.targets)
     model: Calibrated = own if together is None else together.ensemble
     val_logits = tuned.val_logits if together is None else together.calibrate(val.targets)
@@ -220,7 +222,7 @@ def describe_data(
         "counts": {name: len(split) for name, split in splits.items()},
         "class_counts": {n: each.tolist() for n, each in class_counts.items()},
         "split_origin": dict(dataset.split_origin),
-        "column_kinds": dict(dataset.column_kinds) if dataset.column_kinds else None,
+        "column_kinds": dict(dataset.column_kinds or dataset.beside_kinds or {}) or None,
         "split_ids": {name: split.ids.tolist() for name, split in splits.items()},
         "split_contents": contents_record({n: split.contents for n, split in splits.items()}),
         "alike_by_chance": dataset.alike_by_chance,
@@ -297,7 +299,11 @@ def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:
         )
     finally:  # it may be cut off
         model.load_state_dict(after)
-    return frozen.model.task.decisions(model_outputs(frozen.model, logits))
+    task = frozen.model.task
+    if task.finds_texts:  # how often it says nothing is its own, and not the fine-tuned model's
+        own = task.outputs(fitted.val_logits, items.dataset.schema)
+        task = task.deciding_by(task.tuned(own, val.targets))
+    return task.decisions(model_outputs(frozen.model, logits))
 
 
 def _frozen(
@@ -361,4 +367,5 @@ def _own_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> floa
     """Return the same without the baselines."""
     num = len(dataset.test) + len(dataset.val)
     each = _TEXT_SECONDS if setup.model.task.tells_texts else 2e-5 * setup.model.num_outputs
-    return (2.5 + each * num) * slowness(budget.load)
+    left_out = worth_seconds(dataset, setup, budget)
+    return (2.5 + each * num) * slowness(budget.load) + left_out

@@ -49,6 +49,7 @@ class DecidingAsked:
         coverage: How often sets and intervals hold the truth; 0 for none.
         reject: When the model is not to answer; None for never.
         costs: What answers cost, the content of a CSV; None where all mistakes cost the same.
+        answer_tokens: Of an answer that is found, at the most; None for the task's own.
     """
 
     threshold: str | None = None
@@ -56,11 +57,12 @@ class DecidingAsked:
     coverage: float = 0.0
     reject: str | None = None
     costs: str | None = None
+    answer_tokens: int | None = None
 
     @classmethod
     def of(cls, options: object) -> DecidingAsked:
         """Return what the options of a run, by name, say; those that are not there are not said."""
-        names = ("threshold", "positive", "coverage", "reject", "costs")
+        names = ("threshold", "positive", "coverage", "reject", "costs", "answer_tokens")
         given = options if isinstance(options, Mapping) else {}
         return cls(**{name: given[name] for name in names if given.get(name) is not None})
 
@@ -95,8 +97,13 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
     task, num = find_task(schema.task), len(schema.classes)
     if costs is not None:
         _check_costs(costs, task, schema)
+    if asked.answer_tokens is not None and not task.finds_texts:
+        raise OptionError(
+            f"answer_tokens is {asked.answer_tokens}, and {task.name} finds no answers in a "
+            "context; expected question-answering. Leave --answer-tokens out."
+        )
     said = {"threshold": asked.threshold, "reject": asked.reject}
-    is_told_apart = task.tells_words or task.tells_texts
+    is_told_apart = task.tells_words or task.tells_texts or task.finds_texts
     if is_told_apart and (names := [name for name, value in said.items() if value is not None]):
         what = "a tag for each word" if task.tells_words else "a text for each sample"
         options = " and ".join(f"--{name}" for name in names)
@@ -173,6 +180,8 @@ def settle_deciding(
         deciding = Deciding(costs=tuple(map(tuple, matrix.tolist())))
         record["costs"] = {"classes": list(schema.classes), "matrix": matrix.tolist()}
         emit("choice", name="answers", value="the cheapest", why="costs are given")
+    if task.finds_texts:
+        return _found(task, outputs, targets)
     if asked.coverage:
         told = as_groups(groups, len(targets))
         plain = deciding == PLAINLY
@@ -185,6 +194,17 @@ def settle_deciding(
     if asked.reject is not None:
         deciding, record["rejection"] = _rejection(asked, task, deciding, outputs, targets)
     return deciding, record
+
+
+def _found(task: Task, outputs: Rows, targets: Rows) -> tuple[Deciding, dict[str, Any]]:
+    """Return from which lead on a span is said; always, where every question has an answer."""
+    deciding, bare = task.tuned(outputs, targets), [not one.texts for one in array_of(targets)]
+    if not any(bare) or deciding.least_lead is None:
+        return deciding, {}
+    num, lead = int(sum(bare)), deciding.least_lead
+    why = f"best F1 on val, where {num:,} of {len(bare):,} questions have no answer"
+    emit("choice", name="lead of an answer", value=f"{lead:.3g}", why=why)
+    return deciding, {"silence": {"lead": lead, "num_items": len(bare), "num_unanswered": num}}
 
 
 def _conformal(

@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from headstart.engines import PLAIN
 from headstart.model import Model, pass_size, run_batches, settle_engine, weights_digest
+from headstart.preprocessing import JoinedInputs, Terms
+from headstart.starts.joined import JoinedNetwork
 from headstart.storage.cache import CacheError, without_cache
 from headstart.tasks import array_of
+from headstart.tensors import evaluating
 from headstart.training.batches.feed import ids_digest
 from headstart.training.contract import never, stoppable
 from headstart.training.frozen.activations import ActivationCache, Layout, activation_key
@@ -59,6 +63,26 @@ def features_of(
         except CacheError as error:
             without_cache(error)
     return features
+
+
+def sparse_features(model: Model, inputs: Inputs) -> Any:
+    """Return the features of weighed terms, SciPy CSR, shape (N, D); None where they are dense.
+
+    Columns that stand beside texts are made dense and put behind the terms.
+    """
+    if isinstance(inputs, Terms):
+        return inputs.matrix
+    network = model.encoder.network
+    if not isinstance(inputs, JoinedInputs) or not isinstance(inputs.main, Terms):
+        return None
+    from scipy.sparse import csr_matrix, hstack
+
+    assert isinstance(network, JoinedNetwork)
+    cells = inputs.cells.arrays(np.arange(len(inputs)))
+    with evaluating(model):
+        rows = network.rows(*(torch.from_numpy(one).to(model.device) for one in cells))
+    beside = csr_matrix(rows.float().cpu().numpy())
+    return hstack([inputs.main.matrix, beside], format="csr")
 
 
 @contextmanager

@@ -58,10 +58,30 @@ def _ladder(
         targets: Of the items.
         groups: Which of these belong together.
     """
-    naive, *rivals, model = ladder
+    naive, *rivals, _ = ladder
+    return verdicts_of(task, ladder, targets, groups, [*rivals, naive])
+
+
+def verdicts_of(
+    task: Task,
+    ladder: Sequence[Rival],
+    targets: Rows,
+    groups: np.ndarray | None,
+    order: Sequence[Rival] = (),
+) -> dict[str, object]:
+    """Return the leading figure of each predictor, and the last one against the others.
+
+    Args:
+        task: What they predict.
+        ladder: The model last.
+        targets: Of the items.
+        groups: Which of these belong together.
+        order: The others, in the order of the verdicts; as they stand when not given.
+    """
+    model = ladder[-1]
     verdicts = [
         task.compare(r.name, r.predictions, model.name, model.predictions, targets, groups=groups)
-        for r in [*rivals, naive]
+        for r in order or ladder[:-1]
     ]
     figures = {
         r.name: figure_to_json(task.headline_figure(r.predictions, targets, groups=groups))

@@ -43,7 +43,7 @@ def send_setup(company: Company, setup: TrainingSetup) -> None:
     if company.size > 1:
         why = "so many were started; each takes its share of every step"
         emit("choice", name="processes", value=company.size, why=why)
-    own = setup.preprocess
+    own = setup.preprocess.main
     spec = own.spec if isinstance(own, ImagePreprocess) else None
     message = SetupMessage(
         start=setup.model.encoder.start.address,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from headstart.types import BadSample, Finding, Inputs, Rows
+from headstart.types import BadSample, Finding, Inputs, Ragged, Rows
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,26 @@ class Part:
         """Elements that are told of in each sample of the part, where these are others."""
         lengths = self.whole.row_lengths
         return None if lengths is None else lengths[self.places]
+
+    @property
+    def batch_order(self) -> np.ndarray | None:
+        """By what samples of the part share a batch."""
+        order = self.whole.batch_order
+        return None if order is None else order[self.places]
+
+    @property
+    def told(self) -> Rows | None:
+        """What a network learns to tell of the part, where the whole holds it."""
+        told = self.whole.told
+        return None if told is None else told[self.places]
+
+    @property
+    def gathered(self) -> Callable[[np.ndarray, np.ndarray], Ragged] | None:
+        """How what is told of windows becomes a row a sample, where these are read in windows."""
+        whole: Any = getattr(self.whole, "gathered", None)
+        return (
+            None if whole is None else lambda places, outputs: whole(self.places[places], outputs)
+        )
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return one batch of the part."""

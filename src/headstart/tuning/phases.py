@@ -19,7 +19,7 @@ from headstart.events import emit
 from headstart.training.batches.feed import Batch, Feed
 from headstart.training.batches.order import order_of
 from headstart.training.options.strategy import Phase, freeze, phases_of
-from headstart.types import Inputs, ordering_lengths
+from headstart.types import Inputs
 
 if TYPE_CHECKING:
     from headstart.tuning.setup import TrainingSetup
@@ -65,7 +65,7 @@ class Phases:
         open_phase: Callable[[Phase], Opened],
         on_enter: Callable[[Opened], None] = lambda opened: None,
     ) -> None:
-        self.order = order_of(train.targets, ordering_lengths(train), setup.recipe)
+        self.order = order_of(train.targets, train.batch_order, setup.recipe)
         self.encoder = setup.model.encoder
         self._has_adapters = setup.strategy.adapters
         self._phases = phases_of(setup.recipe, len(self.encoder.layers))

@@ -13,9 +13,16 @@ from torch import Tensor, nn
 
 from headstart.errors import StartError
 from headstart.model import Model
-from headstart.preprocessing import Preprocess, fit_table
+from headstart.preprocessing import Preprocess, fit_table, rows_of
 from headstart.preprocessing.framing import decided
-from headstart.starts import BuildRequest, Encoder, add_lora, build_encoder, wrap_module
+from headstart.starts import (
+    BuildRequest,
+    Encoder,
+    add_lora,
+    build_encoder,
+    join_rows,
+    wrap_module,
+)
 from headstart.tasks import find_task
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe, recipe_for
@@ -118,6 +125,8 @@ def set_up(
         encoder = wrap_module(module, spec)
     else:
         encoder = _encoder(dataset, start, options, texts)
+    if dataset.schema.beside and encoder.preprocess.rows is None:
+        encoder = join_rows(encoder, fit_table(rows_of(dataset)))
     check_words(encoder, dataset)
     check_writes(encoder, dataset)
     if encoder.is_grown and dataset.schema.parts:
@@ -177,6 +186,7 @@ def _encoder(
         size=options.input_size,
         drop_path=drop_path,
         max_length=options.max_length,
+        languages=options.languages,
         dropout=options.encoder_dropout,
         pooling="mean" if is_contrastive else "auto",
         table=fit_table(dataset) if dataset.column_kinds is not None else None,
@@ -184,6 +194,7 @@ def _encoder(
         second_column=dataset.schema.sides[1] if dataset.schema.sides else None,
         tells_words=find_task(dataset.schema.task).tells_words,
         tells_texts=find_task(dataset.schema.task).tells_texts,
+        finds_texts=find_task(dataset.schema.task).finds_texts,
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )

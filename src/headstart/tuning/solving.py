@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from headstart.events import emit
-from headstart.preprocessing import Terms
 from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
-from headstart.tuning.features import features_of
+from headstart.tuning.features import features_of, sparse_features
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.grown import TooManyRowsError, grow, grow_again
 from headstart.tuning.part import Part
+from headstart.tuning.question_probe import probe_questions
 from headstart.tuning.setup import TrainingSetup, subsample
 from headstart.tuning.several_probe import probe_several
 from headstart.tuning.word_probe import probe_words
@@ -83,6 +83,8 @@ def solver_of(setup: TrainingSetup) -> Solver:
     """Return how a model is solved for."""
     if setup.model.task.tells_words:
         return WORDS
+    if setup.model.task.finds_texts:
+        return ANSWERS
     if setup.model.task.parts:
         return SEVERAL
     return TREES if setup.model.encoder.is_grown else LINEAR
@@ -119,8 +121,8 @@ def _features(job: SolverJob, places: np.ndarray) -> tuple[Any, Any]:
     """Return the features of some samples of train and of all of val; of terms they are sparse."""
     train, val, prefix = job.train, job.val, job.prefix
     model, stop_requested = job.setup.model, job.stop_requested
-    if isinstance(train, Terms) and isinstance(val, Terms):
-        return train.matrix[places], val.matrix
+    if (sparse := sparse_features(model, train)) is not None:
+        return sparse[places], sparse_features(model, val)
     if prefix is not None and prefix.train_features is not None:
         features = prefix.train_features(places)
     else:
@@ -190,6 +192,18 @@ def _fit_words(job: SolverJob) -> Probe:
     """Fit a linear model to the features of single words."""
     places = subsample(job.train.targets, job.limit, seed=job.setup.recipe.seed)
     return probe_words(
+        job.setup.model,
+        Part(job.train, places),
+        job.val,
+        deadline=job.deadline,
+        stop_requested=job.stop_requested,
+    )
+
+
+def _fit_answers(job: SolverJob) -> Probe:
+    """Fit two vectors to the features of single tokens: where answers begin and end."""
+    places = subsample(job.train.targets, job.limit, seed=job.setup.recipe.seed)
+    return probe_questions(
         job.setup.model,
         Part(job.train, places),
         job.val,
@@ -275,6 +289,13 @@ WORDS = Solver(
     False,
     _fit_words,
     lambda fitted: f"Probe of words: {_told(fitted)}; penalty by {fitted.chosen_by}",
+)
+ANSWERS = Solver(
+    "Linear probe of where answers begin and end",
+    "probe on",
+    False,
+    _fit_answers,
+    lambda fitted: f"Probe of answers: {_told(fitted)}; penalty by {fitted.chosen_by}",
 )
 SEVERAL = Solver(
     "Linear probe of each target on the frozen encoder",

@@ -41,14 +41,14 @@ def training_views(dataset: Dataset, train: Inputs, setup: TrainingSetup) -> dic
         ``name``, ``original``, ``seen`` and ``augmented``, JPEG in base64. Empty where samples are
         no images.
     """
-    read = setup.preprocess
+    read = setup.preprocess.main
     if not isinstance(read, ImagePreprocess) or not len(train):
         return {}
     name = setup.recipe.augment if setup.strategy.loops else "none"
     policy = POLICIES[name]
     places = _spread(train)
     arrays = train.arrays(places)
-    (images,) = to_tensors(arrays, torch.device("cpu"), channels_last=False)
+    images, *_ = to_tensors(arrays, torch.device("cpu"), channels_last=False)
     drawn = [] if policy is None else range(NUM_DRAWS)
     ids = train.ids[places]
     changed = [augment(images, ids, policy, seed=setup.recipe.seed, epoch=e) for e in drawn]  # type: ignore[arg-type]

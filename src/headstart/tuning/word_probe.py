@@ -58,6 +58,12 @@ def check_words(encoder: Encoder, dataset: Dataset) -> None:
         StartError: If so.
     """
     task = find_task(dataset.schema.task)
+    if task.finds_texts and encoder.preprocess.kind != task.written_as:
+        raise StartError(
+            f"'{encoder.start.address}' tells nothing of single tokens, and {task.name} finds "
+            "answers among them. Expected an encoder of transformers. Choose one, such as --start "
+            "pip/all-minilm-l6-v2, or scratch/bert-tiny."
+        )
     if task.tells_words and not isinstance(encoder.preprocess, WordPreprocess):
         raise StartError(
             f"'{encoder.start.address}' gives one vector a text, and a {task.name} tells of each "

@@ -87,6 +87,7 @@ class Worker:
                 framing=message["framing"],
                 value_range=message["value_range"],
                 max_length=recipe.max_length,
+                languages=recipe.languages,
                 num_last_layers=recipe.num_last_layers if counts_layers else None,
                 lora_rank=recipe.lora_rank,
                 lora_alpha=recipe.lora_alpha,

@@ -11,7 +11,7 @@ from headstart.model import Model, tell_texts
 from headstart.tuning.budget import Budget
 from headstart.tuning.closer_look import Looked
 from headstart.tuning.setup import TrainingSetup, prepare_sample
-from headstart.types import Dataset, Inputs, Ragged, Rows, learned_targets
+from headstart.types import Dataset, Inputs, Ragged, Rows
 from headstart.types.texts import TOLD, Telling
 
 _TIMED, _WARMED = 24, 2  # samples
@@ -29,7 +29,7 @@ def expected_writing(model: Model, inputs: Inputs, *, num_beams: int | None = No
         inputs: With targets.
         num_beams: As in ``Telling``; None as it is served.
     """
-    wanted = learned_targets(inputs)
+    wanted = inputs.told
     longest = int(wanted.lengths.max(initial=1)) if isinstance(wanted, Ragged) else 1
     how = model.telling
     most = min(how.max_tokens, longest + 8)
@@ -85,7 +85,7 @@ def writing_seconds(setup: TrainingSetup, dataset: Dataset, budget: Budget) -> f
 
     def measure() -> float:
         some = prepare_sample(dataset, "train", setup, _TIMED, seed=0)
-        wanted = learned_targets(some)
+        wanted = some.told
         assert isinstance(wanted, Ragged)
         usual = max(1, int(np.ceil(wanted.lengths.mean())))
         how = replace(setup.model.telling, max_tokens=usual)

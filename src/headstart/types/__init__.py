@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
     PAIRS,
+    ROWS,
     BadSample,
     Data,
     Dataset,
     Identified,
     Inputs,
+    PlainInputs,
     Samples,
     Schema,
     Split,
     SplitName,
     TaskName,
     elements_of,
-    learned_targets,
-    ordering_lengths,
 )
 from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
@@ -80,6 +80,7 @@ __all__ = [
     "MODALITIES",
     "PAIRS",
     "PLAINLY",
+    "ROWS",
     "SOLVED",
     "USER",
     "WRITING",
@@ -107,6 +108,7 @@ __all__ = [
     "NumberFormat",
     "NumberStyle",
     "OfModality",
+    "PlainInputs",
     "Prediction",
     "Predictions",
     "Ragged",
@@ -128,8 +130,6 @@ __all__ = [
     "elements_of",
     "in_number",
     "is_among",
-    "learned_targets",
-    "ordering_lengths",
     "rows_of",
 ]
 

@@ -47,6 +47,7 @@ class Samples(Protocol):
 
 
 PAIRS = "PAIRS.csv"  # what predict is given of samples that are pairs of texts
+ROWS = "FILE.csv"  # and of samples that stand in a row beside other columns
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Schema:
             first of which is 1.
         sides: Where a sample is a pair of texts, what the two are called; else empty.
         parts: Of several targets the schema of each, in the order of the targets; else empty.
+        beside: Columns of the row of a text or an image that are learned from together with it.
     """
 
     modality: Modality
@@ -71,6 +73,7 @@ class Schema:
     counts_from_one: bool = False
     sides: tuple[str, ...] = ()
     parts: tuple[Schema, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Schema:
@@ -80,7 +83,8 @@ class Schema:
             KeyError: If the classes are missing.
             TypeError: If a key is unknown or missing, or a list is none.
         """
-        lists: dict[str, Any] = {name: tuple(record.get(name, ())) for name in ("sides", "parts")}
+        names = ("sides", "parts", "beside")
+        lists: dict[str, Any] = {name: tuple(record.get(name, ())) for name in names}
         lists["parts"] = tuple(map(cls.from_json, lists["parts"]))
         lists["classes"] = tuple(record["classes"])
         return cls(**{**record, **lists})
@@ -88,6 +92,8 @@ class Schema:
     @property
     def argument(self) -> str:
         """What ``headstart predict`` is given, as a person would write it."""
+        if self.beside:
+            return ROWS
         return PAIRS if self.sides else self.facts.argument
 
     @property
@@ -116,6 +122,7 @@ class Split:
             columns that stay. None where nobody has looked.
         groups: int64, shape (N,), the same for samples that belong together, in all splits alike;
             None where each stands alone.
+        beside: The rows that texts or images stand in, N, where these are learned from too.
     """
 
     samples: Samples
@@ -123,6 +130,7 @@ class Split:
     ids: np.ndarray
     contents: np.ndarray | None = None
     groups: np.ndarray | None = None
+    beside: Samples | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -205,6 +213,11 @@ class Inputs(Protocol):
             where all have one shape.
         row_lengths: int64, shape (N,), where something is told of other elements than those of
             ``lengths``: of the words of a text; None where not.
+        batch_order: int64, shape (N,), by what samples are alike enough to share a batch; None
+            where any may.
+        told: What a network learns to tell of each sample, where the inputs hold it as it needs it:
+            of texts the ids of their tokens; None where a task says what is learned of a target
+            (``Task.standard``).
     """
 
     @property
@@ -242,6 +255,16 @@ class Inputs(Protocol):
         """int64, shape (N,), or None where nothing is told of other elements."""
         ...
 
+    @property
+    def batch_order(self) -> np.ndarray | None:
+        """int64, shape (N,), by what samples share a batch, or None where any may."""
+        ...
+
+    @property
+    def told(self) -> Rows | None:
+        """N rows of what a network learns to tell, or None where the task says it."""
+        ...
+
     def __len__(self) -> int: ...
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -265,23 +288,31 @@ def elements_of(inputs: Inputs) -> np.ndarray | None:
     return inputs.lengths if inputs.row_lengths is None else inputs.row_lengths
 
 
-def ordering_lengths(inputs: Inputs) -> np.ndarray | None:
-    """Return by what samples are alike enough to share a batch, int64, shape (N,), or None.
+class PlainInputs:
+    """What inputs are unless they say otherwise: of one shape, told as their task says.
 
-    How long they are, but where inputs say otherwise: pairs are long on both sides.
+    What differs in length shares batches by it.
     """
-    found: np.ndarray | None = getattr(inputs, "batch_order", inputs.lengths)
-    return found
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """None: all samples have one shape."""
+        return None
 
-def learned_targets(inputs: Inputs) -> Rows | None:
-    """Return what a network learns to tell of each sample, where inputs hold it as they need it.
+    @property
+    def row_lengths(self) -> np.ndarray | None:
+        """None: nothing is told of other elements."""
+        return None
 
-    Of texts the ids of their tokens, ``Ragged``, what is not told being -100; None where a task
-    says what is learned of a target (``Task.standard``).
-    """
-    found: Rows | None = getattr(inputs, "told", None)
-    return found
+    @property
+    def batch_order(self) -> np.ndarray | None:
+        """How long they are."""
+        return self.lengths
+
+    @property
+    def told(self) -> Rows | None:
+        """None: the task says what is learned of a target."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -307,9 +338,10 @@ class Dataset:
         image_cut: Mean share of a training picture that lies outside its centre square.
         grey_levels: Values of training images of more than 8 bits; None where none was seen.
         column_kinds: For tables, what each input column holds; None otherwise.
-        date_formats: For tables, how the days of each date column are written.
-        number_formats: For tables, how the numbers of a column are written, where not plainly.
-        levels: For tables, the categories of a column in their order, where they have one.
+        beside_kinds: For texts and images, what each column holds that is learned from beside them.
+        date_formats: Of these columns, how the days of each date column are written.
+        number_formats: How the numbers of a column are written, where not plainly.
+        levels: The categories of a column in their order, where they have one.
         load_seconds: Time that loading took; a budget counts it.
         max_bad_fraction: Share of unusable samples above which reading stops.
         alike_by_chance: Whether rows of this table are alike because they have few different cells,
@@ -339,6 +371,7 @@ class Dataset:
     image_cut: float = 0.0
     grey_levels: GreyLevels | None = None
     column_kinds: Mapping[str, ColumnKind] | None = None
+    beside_kinds: Mapping[str, ColumnKind] | None = None
     date_formats: Mapping[str, DateFormat] = field(default_factory=dict)
     number_formats: Mapping[str, NumberFormat] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -24,6 +24,9 @@ class Deciding:
         rejection: What that was tuned for, as the user said it.
         costs: What answers cost, a row for each class that is right and in it a number for each
             answer: then the answer is the one with the smallest expected cost.
+        least_lead: By how much the logits of a span must lead those of "no answer" for it to be
+            said; None for 0.
+        most_tokens: Of a span that is found in a text; None for the task's own number.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -34,6 +37,8 @@ class Deciding:
     least: float | None = None
     rejection: str | None = None
     costs: tuple[tuple[float, ...], ...] = ()
+    least_lead: float | None = None
+    most_tokens: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return a record, of what is said alone."""
@@ -56,12 +61,13 @@ class Deciding:
         said["costs"] = tuple(tuple(map(float, row)) for row in said.get("costs", ()))
         found = cls(**said)
         expected = (1,) if found.positive is not None else (0, num_classes)
-        numbers = (*found.thresholds, found.coverage, found.bound, found.least)
+        numbers = (*found.thresholds, found.coverage, found.bound, found.least, found.most_tokens)
         numbers += tuple(cost for row in found.costs for cost in row)
         is_square = not found.costs or {num_classes} == {len(found.costs), *map(len, found.costs)}
         is_known = all(n is None or (_is_number(n) and n >= 0) for n in numbers)
         is_sided = found.positive is None or (found.positive in (0, 1) and num_classes == 2)
         is_whole = is_known and is_sided and is_square
+        is_whole = is_whole and (found.least_lead is None or _is_number(found.least_lead))
         if len(found.thresholds) not in expected or not is_whole:
             raise ValueError(f"'deciding' is {record}")
         return found

@@ -152,6 +152,10 @@ class Prediction:
             for one in each.values():
                 del one["name"]
             return {"name": self.name, "targets": each}
+        if self.spans is not None and self.text is not None:  # an answer, found in a context
+            at = next(((one.start, one.end) for one in self.spans), (None, None))
+            told = {"answer": self.text or None, "start": at[0], "end": at[1]}
+            return {"name": self.name, **told, "probability": self.probability}
         if self.spans is not None:
             return {"name": self.name, "spans": [asdict(span) for span in self.spans]}
         if self.text is not None:

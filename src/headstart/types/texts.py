@@ -44,6 +44,7 @@ class Telling:
         temperature: Divides logits before a token is drawn; 0 draws none.
         top_p: Of the likeliest tokens those are drawn from that have this share together.
         seed: Of the draws.
+        first_id: The token that every answer begins with, such as a language; None for none.
     """
 
     num_beams: int = 1
@@ -53,6 +54,7 @@ class Telling:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    first_id: int | None = None
 
     def most_of(self, num_read: int) -> int:
         """Return how many tokens are written at most of so many that are read."""

@@ -40,6 +40,7 @@ from headstart.data.sources.label_studio import read_rows, read_tasks
 from headstart.data.sources.listed import EditedTable, row_number
 from headstart.data.sources.one_hot import read_indicators, read_shares
 from headstart.data.sources.prodigy import read_answers
+from headstart.data.sources.questions import question_options, read_questions
 from headstart.data.sources.raters import read_raters
 from headstart.data.sources.split_words import is_unlabelled
 from headstart.data.sources.tagged import read_tagged, tagged_options
@@ -49,6 +50,7 @@ from headstart.types import Finding, Schema
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
 READERS: tuple[Reader, ...] = (
+    read_questions,
     read_chats,
     read_dialogues,
     read_tagged,
@@ -94,11 +96,13 @@ def settle(
             found = read_states(table, options, _is_table(table, options))
         if found is not None:
             table, said = found
-            findings += said
+            findings += [one for one in said if one not in findings]
         elif (joined := read_raters(table, options)) is not None:
             table, said = joined
             findings += said
         parts.append((find_pictures(table, options, findings), split))
+    if (asked := question_options([table for table, _ in parts], options)) is not None:
+        return parts, asked, findings
     if (tagged := tagged_options([table for table, _ in parts], options)) is not None:
         return parts, tagged, findings
     if (told := dialogue_options([table for table, _ in parts], options)) is not None:

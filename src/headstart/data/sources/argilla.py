@@ -1,4 +1,4 @@
-"""Records of Argilla: flattened ones of 2.x, feedback records and classification records of 1.x.
+"""Records of Argilla: of 2.x flattened or nested, feedback and classification records of 1.x.
 
 Only submitted responses are labels; suggestions and predictions are not used. Several users of a
 record decide by majority. Left out: spans, rankings, texts as answers.
@@ -53,6 +53,8 @@ def read_responses(table: Table, options: ReadOptions) -> tuple[Table, list[Find
         columns
     ):
         return _classified(table, options)
+    if {"fields", "responses"} <= set(columns) and _are_objects(table.head("responses")):
+        return _nested(table, options)
     feedback = [c for c in columns if _is_feedback(table.head(c))]
     return _feedback(table, feedback, options) if feedback else None
 
@@ -121,6 +123,22 @@ def _classified(table: Table, options: ReadOptions) -> tuple[Table, list[Finding
             cells.update(inputs)
         answer = _labels(columns["annotation"][number])
         samples.append(Sample(number, cells, [answer] if answer else []))
+    return settled(samples, table.where, table.root, target, tally)
+
+
+def _are_objects(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, dict) for value in values)
+
+
+def _nested(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]]:
+    """Read records of 2.x as its JSON has them: of each question a list of value and user."""
+    given = [cell or {} for cell in table.values("responses")]
+    question, target = _pick(table, list(dict.fromkeys(q for c in given for q in c)), "", options)
+    tally, files, samples = Tally(), FilesBeside(table.root), []
+    for number, (fields, answers) in enumerate(zip(table.values("fields"), given, strict=True)):
+        cells = {str(name): files.near(value) for name, value in (fields or {}).items()}
+        said = [_labels(answer) for answer in answers.get(question) or ()]
+        samples.append(Sample(number, cells, [labels for labels in said if labels]))
     return settled(samples, table.where, table.root, target, tally)
 
 

@@ -153,6 +153,11 @@ def _records(
     options: ReadOptions,
     found: Recognised | None = None,
 ) -> Records:
+    if options.beside:
+        raise OptionError(
+            f"--beside {' '.join(options.beside)} cannot be used: X has no columns with names. "
+            "Give a DataFrame, which holds texts or images and the columns of their rows."
+        )
     values = _target_values(y, len(samples), modality, options)
     targets = read_targets(values, options, modality, what="y", place=lambda i: f"y[{i}]")
     return Records(

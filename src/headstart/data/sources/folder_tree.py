@@ -119,6 +119,24 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     return folders, files
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """Yield the files at any depth, hidden ones and folders left out; each real folder once.
+
+    Raises:
+        DataError: A folder may not be read.
+    """
+    pending, seen = [root], set[str]()
+    while pending:
+        current = pending.pop()
+        real = os.path.realpath(current)
+        if real in seen:
+            continue
+        seen.add(real)
+        folders, files = list_folder(current)
+        yield from (current / file for file in files)
+        pending += [current / folder for folder in folders]
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.sources.listed import ListTable, from_rows
+from headstart.data.sources.questions import squad_rows
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, quoted
 
@@ -85,7 +86,7 @@ def _table_of(value: Any, where: str, root: Path) -> ListTable:
         if all(isinstance(row, list) and len(row) == 2 for row in value):
             return from_rows(map(_pair, value), where, root)
     if isinstance(value, dict) and value:
-        for read in (_fiftyone, _datumaro, _coco, _in_list, _columns, _by_key):
+        for read in (squad_rows, _fiftyone, _datumaro, _coco, _in_list, _columns, _by_key):
             if (table := read(value, where, root)) is not None:
                 return table
     if not value and isinstance(value, (list, dict)):

@@ -11,12 +11,14 @@ from headstart.cells import is_missing
 from headstart.columnar import array_from, taken
 from headstart.data.options import ReadOptions
 from headstart.data.targets import read_targets
-from headstart.errors import DataError, OptionError, quoted
-from headstart.tasks import REGRESSION, TASKS, Targets, find_task
+from headstart.errors import DataError, HeadstartError, OptionError, quoted
+from headstart.tasks import MULTI_LABEL, REGRESSION, TASKS, Targets, find_task
 from headstart.tasks.multi_task import made_of
 from headstart.tasks.part import TargetPart
 from headstart.tasks.reading import Naming, Place
 from headstart.types import Finding, Modality, Schema
+
+_OF_ONE = ("--separator", f"--task {MULTI_LABEL.name}")  # what none of several targets can be
 
 
 def _of_parts() -> list[str]:
@@ -126,7 +128,10 @@ def read_several(
         columns.append(column)
         schemas.append(Schema(modality, found.task, classes, label.column))
         parts.append(TargetPart(label.column, find_task(found.task), len(classes)))
-        findings += [_of_this_label(one, label.column) for one in found.findings]
+        findings += [
+            replace(one, sentence=_of_this_label(one.sentence, label.column))
+            for one in found.findings
+        ]
         if len(places) < len(values):
             gaps = len(values) - len(places)
             sentence = (
@@ -158,15 +163,19 @@ def _read_one(
     """Return the targets of a column that are there, and where they stand."""
     places = np.flatnonzero(~array_from(values, is_missing, bool))
     if not len(places):
-        raise DataError(f"Column '{label.column}' is empty in every row. Leave it out of --label.")
+        remedy = "Leave it out of --label" if own is None else "Give rows in which it is known"
+        raise DataError(f"Column '{label.column}' is empty in every row. {remedy}.")
     asked = replace(options, label=label.column, task=label.task or "auto", schema=own)
-    found = read_targets(
-        taken(values, places),
-        asked,
-        modality,
-        what=f"Column '{label.column}'",
-        place=lambda i: place(int(places[i])),
-    )
+    try:
+        found = read_targets(
+            taken(values, places),
+            asked,
+            modality,
+            what=f"Column '{label.column}'",
+            place=lambda i: place(int(places[i])),
+        )
+    except HeadstartError as error:
+        raise type(error)(_of_this_label(str(error), label.column)) from error
     if not find_task(found.task).can_be_part:
         raise OptionError(
             f"Column '{label.column}' asks for {found.task}, which cannot be one of several "
@@ -175,9 +184,14 @@ def _read_one(
     return found, places
 
 
-def _of_this_label(found: Finding, column: str) -> Finding:
-    """Return a finding whose advice says the task of this column alone."""
-    return replace(found, sentence=found.sentence.replace("--task ", f"--label …,{column}:"))
+def _of_this_label(sentence: str, column: str) -> str:
+    """Return a sentence whose advice says the task of this column, among others, or alone."""
+    alone = f"learn '{column}' alone with"
+    for option in _OF_ONE:
+        sentence = sentence.replace(f"say {option}", f"{alone} {option}")
+    if alone in sentence:
+        return sentence
+    return sentence.replace("--task ", f"--label …,{column}:")
 
 
 def _placed(

@@ -29,7 +29,9 @@ NAME = re.compile(
     rf"(?:\d+ )?(?:(?:{BEFORE}|split|subset|partition) )*({WORD})"
     rf"(?: ?(?:{AFTER}|samples|subset|jpg|jpeg|png|txt|texts|sub))*(?: ?v?\d+)?"
 )
-FOLD = re.compile(r"(?:(?:cv|k|cross validation) ?)?folds?(?: ?\d+)")
+FOLD = re.compile(
+    r"(?:(?:cv|k|cross validation) ?)?folds?(?: ?\d+)|(?:cv|split|partition|subset) ?\d+"
+)
 # fmt: off
 UNLABELLED = frozenset(
     (

@@ -10,20 +10,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from headstart.cells import is_missing
 from headstart.columnar import different, joined, mapped
 from headstart.data.groups import GroupError
-from headstart.data.kinds import Recognised, recognise
-from headstart.data.options import COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
+from headstart.data.kinds import Recognised
+from headstart.data.options import ALL, COLUMN_OPTIONS, DEFAULT_LABEL, ReadOptions
 from headstart.data.paired_texts import paired, said_columns
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.roles import Roles, find_roles, need_column, no_inputs, unused_beside
+from headstart.data.roles import Roles, find_roles, need_column, unused_beside
 from headstart.data.sources.annotations import settle
 from headstart.data.sources.columns import Table
 from headstart.data.sources.competitions import settle_target
@@ -35,10 +33,11 @@ from headstart.data.sources.samples import ChainSamples, ValueSamples
 from headstart.data.sources.several_labels import read_labels, read_said
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
 from headstart.data.sources.split_words import split_within, splits_among
+from headstart.data.sources.table_rows import Rows, rows_beside, table_samples
 from headstart.data.sources.text_files import read_named_texts
 from headstart.data.sources.text_pairs import settle_pair
 from headstart.errors import DataError, OptionError, did_you_mean, quoted
-from headstart.preprocessing.rows import RowNames, TableSamples, TextSamples
+from headstart.preprocessing.rows import TextSamples
 from headstart.tasks import order_classes
 from headstart.types import MODALITIES, Finding, Modality, Samples
 
@@ -59,38 +58,6 @@ def find_split_files(folder: Path) -> list[tuple[Path, str]]:
     words = splits_among(m.group(1) for _, m in matches if m is not None)
     found = [(folder / n, words[m[1]]) for n, m in matches if m is not None and m[1] in words]
     return found if any(split == "train" for _, split in found) else []
-
-
-@dataclass(frozen=True)
-class Rows:
-    """All rows of one or several tables, and where each of them stands.
-
-    Attributes:
-        tables: The tables, one after the other.
-    """
-
-    tables: Sequence[Table]
-
-    def place(self, index: int) -> str:
-        """Return where a row stands, for example ``row 3 of reviews.csv``."""
-        for table in self.tables:
-            if index < table.num_rows:
-                return f"row {row_number(table, index)} of {table.where}"
-            index -= table.num_rows
-        raise IndexError(index)
-
-    def names(self) -> RowNames:
-        """Return what a person calls each row."""
-        several = len(self.tables) > 1
-        wheres = [f"{table.where} " if several else "" for table in self.tables]
-        counts = [table.num_rows for table in self.tables]
-        return RowNames(wheres, counts, numbers=[getattr(t, "numbers", None) for t in self.tables])
-
-    def cells(self, column: str, role: str, option: str) -> Sequence[Any]:
-        """Return a column of all tables; DataError where one lacks it."""
-        for table in self.tables:
-            need_column(table, column, role, option)
-        return joined(table.cells(column) for table in self.tables)
 
 
 def read_table_files(
@@ -156,14 +123,13 @@ def read_tables(
     groups = _groups(rows, roles.modality, options)
     samples, found = _inputs(rows, reference, roles, [target, *naming, *taken], options, beside)
     codes = [_split_codes(table, split, rows, splits) for table, split in tables]
-    has_files = any(split for _, split in tables)
-    return Records(
+    records = Records(
         name=name,
         samples=samples,
         targets=targets.values,
         classes=targets.classes,
         splits=np.concatenate(codes),
-        origin="one file a split" if has_files else f"column '{splits.name}'",
+        origin="one file a split" if any(s for _, s in tables) else f"column '{splits.name}'",
         label=",".join(one.column for one in several) or target,
         parts=targets.parts,
         input_column=roles.column,
@@ -187,6 +153,7 @@ def read_tables(
         columns=reference.columns,
         counts_from_one=getattr(reference, "counts_from_one", False),
     )
+    return rows_beside(records, rows, reference, roles, naming, options)
 
 
 def _groups(rows: Rows, modality: Modality, options: ReadOptions) -> list[str] | None:
@@ -248,19 +215,23 @@ def _inputs(
         if roles.second is not None:
             texts = list(paired(texts, rows.cells(roles.second, "text", "--text")))
         return TextSamples(texts, rows.names()), None
-    return _table_samples(rows, reference, no_inputs_here, options)
+    taken = {*no_inputs_here, options.group, *options.drop}
+    columns = [column for column in reference.columns if column not in taken]
+    if options.columns:  # what the model does not read need not be readable
+        columns = [column for column in columns if column in options.kept_columns]
+    return table_samples(rows, reference, columns, taken, options)
 
 
 def _check_named_columns(table: Table, options: ReadOptions) -> None:
     """Refuse names in --numeric, --categorical, --date and --drop that the table lacks."""
-    if options.text or options.image_column:
+    if (options.text or options.image_column) and not options.beside:
         options.refuse(
             "the inputs are not a table's columns",
             *("label", "image_column", "text", "group", "separator", "drop", "header", "encoding"),
         )
     for option in COLUMN_OPTIONS:
         for column in getattr(options, option):
-            if column not in table.columns:
+            if column not in table.columns and (option, column) != ("beside", ALL):
                 raise OptionError(
                     f"Column '{column}' of --{option} is missing in {table.where} (found: "
                     f"{quoted(table.columns)}).{did_you_mean(column, table.columns)} Correct it."
@@ -299,36 +270,6 @@ def _image_samples(rows: Rows, column: str, beside: Mapping[str, FilesBeside]) -
             ValueSamples(paths, names, table.root) if is_path else table.images(column, names)
         )
     return parts[0] if len(parts) == 1 else ChainSamples(parts)
-
-
-def _table_samples(
-    rows: Rows, reference: Table, targets: list[str], options: ReadOptions
-) -> tuple[TableSamples, Recognised]:
-    """Return the rows with all of train's columns that can be inputs, and what these hold."""
-    import pyarrow
-
-    taken = {*targets, options.group, *options.drop}
-    columns = [column for column in reference.columns if column not in taken]
-    if options.columns:  # what the model does not read need not be readable
-        columns = [column for column in columns if column in options.kept_columns]
-    parts: list[Any] = []
-    for table in rows.tables:
-        for column in columns:
-            if column not in table.columns:
-                raise DataError(
-                    f"Column '{column}' of {reference.where} is missing in {table.where} (found: "
-                    f"{quoted(table.columns)}). Add it, or leave it out with --drop {column}."
-                )
-        parts.append(table.arrow(columns))
-    found = recognise(parts, options, rows.place)
-    pyarrow.default_memory_pool().release_unused()  # what only reading needed
-    if not found.kinds:
-        raise no_inputs(reference.where, reference.columns)
-    names = [column for table in rows.tables for column in table.columns]
-    if extra := [c for c in dict.fromkeys(names) if c not in {*reference.columns, *taken}]:
-        sentence = f"Columns that {reference.where} lacks are not used: {quoted(extra)}."
-        found.findings.append(Finding("unused", "note", (), sentence))
-    return TableSamples(found.table, rows.names()), found
 
 
 def _split_codes(table: Table, split: str | None, rows: Rows, splits: SplitColumn) -> np.ndarray:

@@ -72,7 +72,7 @@ def settle_pair(
     if found is None:
         return options, []
     text, label = found
-    sentence = f"'{label}' is to be written of '{text}': --task {SEQ2SEQ.name}."
+    sentence = f"'{label}' is to be written of '{text}' ({SEQ2SEQ.name})."
     task = options.task if is_asked else SEQ2SEQ.name
     said = Finding("task", "note", (), sentence)
     return replace(options, text=text, label=label, task=task), [said]
@@ -116,5 +116,14 @@ def _language(column: str) -> str:
 
 
 def _is_text(table: Table, column: str) -> bool:
+    """Return whether a column holds words; ``id``, ``no`` and ``sq`` are names of numbers, too."""
     cells = [cell for cell in table.head(column) if cell is not None]
-    return bool(cells) and all(isinstance(cell, str) for cell in cells)
+    if not cells or not all(isinstance(cell, str) for cell in cells):
+        return False
+    half = len(cells) // 2
+    return len(set(cells)) > half and sum(_has_words(str(cell)) for cell in cells) > half
+
+
+def _has_words(cell: str) -> bool:
+    letters = sum(map(str.isalpha, cell))
+    return 2 * letters > len(cell.strip()) and (" " in cell.strip() or cell.strip().isalpha())

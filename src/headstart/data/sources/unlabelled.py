@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.sources.conll import is_conll, read_conll
 from headstart.data.sources.dialogues import asked_in
 from headstart.data.sources.folder import TABLE_SUFFIXES, is_image
+from headstart.data.sources.folder_tree import files_below
 from headstart.data.sources.given_tables import AsTrained, is_table
 from headstart.data.sources.handed import table_pictures
 from headstart.data.sources.listed import row_number
@@ -27,7 +28,7 @@ from headstart.preprocessing.image_files import READ_SUFFIXES
 from headstart.preprocessing.incoming import text_column
 from headstart.preprocessing.memory import as_arrow
 from headstart.preprocessing.pairs_given import paired_columns
-from headstart.types import Modality
+from headstart.types import Modality, Schema
 
 if TYPE_CHECKING:
     from headstart.data.sources.columns import Table
@@ -55,12 +56,7 @@ def _all_images(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
 def _images(path: Path) -> list[Path]:
     """Return the images that a path stands for: of a folder, what training takes for images."""
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long
-        inside = sorted(
-            Path(folder) / name
-            for folder, _, names in os.walk(path)
-            for name in names
-            if is_image(name)
-        )
+        inside = sorted(file for file in files_below(path) if is_image(file.name))
         if not inside:
             raise DataError(
                 f"{path} holds no image files; expected some that end in "
@@ -84,12 +80,8 @@ def _text_files(word: str, is_text: bool) -> list[str]:
     if os.path.isdir(word) and is_table(word):
         return [word]
     if os.path.isdir(word):
-        inside = sorted(
-            str(Path(folder) / name)
-            for folder, _, names in os.walk(word)
-            for name in names
-            if name.lower().endswith(".txt")
-        )
+        found = files_below(Path(word))
+        inside = sorted(str(file) for file in found if file.suffix.lower() == ".txt")
         if not inside:
             raise DataError(
                 f"{word} holds no text files; expected some that end in .txt. Name the files "
@@ -166,18 +158,38 @@ def _column_of(table: Table, how: AsTrained) -> list[Any]:
     return list(text_column(table, how.column)) if asked is None else list(asked)
 
 
+def _all_pictured(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
+    """Yield the rows of each table with their images, and what to call each of them."""
+    for word in given:
+        for table, names in how.open_tables(_table_named(word)):
+            column = how.image_column or how.column or ""
+            pictures, _ = table_pictures(table, column)
+            cells = {name: table.values(name) for name in table.columns if name != column}
+            rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+            yield [{**row, column: one} for row, one in zip(rows, pictures, strict=True)], names
+
+
+def _table_named(word: str) -> str:
+    """Return a word that names a table.
+
+    Raises:
+        DataError: It does not.
+    """
+    if not is_table(word):
+        raise DataError(
+            f"'{word}' is no table; expected a file with the columns of the training data, "
+            f"whose name ends in {', '.join(TABLE_SUFFIXES)}, or a folder of the parts of "
+            "one. Give such a file."
+        )
+    return word
+
+
 def _all_rows(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
     """Yield the rows of each table, and what to call each of them."""
     import pyarrow as pa
 
     for word in given:
-        if not is_table(word):
-            raise DataError(
-                f"'{word}' is no table; expected a file with the columns of the training data, "
-                f"whose name ends in {', '.join(TABLE_SUFFIXES)}, or a folder of the parts of "
-                "one. Give such a file."
-            )
-        found = how.open_tables(word)
+        found = how.open_tables(_table_named(word))
         columns = found[0][0].columns
         cells = {c: [v for table, _ in found for v in table.values(c)] for c in columns}
         names = [name for _, rows in found for name in rows]
@@ -210,18 +222,28 @@ class Reader:
     Attributes:
         listed: What is given, one by one.
         read: Yields samples with their names.
+        read_rows: Yields the rows that they stand in, where columns are read beside them.
         is_decoded: Whether the files of samples are bytes that stand for characters.
         leaves_out: Whether of several samples those that cannot be read are left out.
     """
 
     listed: Callable[[Sequence[Any]], list[str]]
     read: Callable[[Sequence[str], AsTrained], Iterator[Named]]
+    read_rows: Callable[[Sequence[str], AsTrained], Iterator[Named]]
     is_decoded: bool = True
     leaves_out: bool = False
 
 
 READERS: dict[Modality, Reader] = {
-    "image": Reader(_files, _all_images, is_decoded=False, leaves_out=True),
-    "text": Reader(_words_or_files, _all_texts),
-    "table": Reader(_files, _all_rows),
+    "image": Reader(_files, _all_images, _all_pictured, is_decoded=False, leaves_out=True),
+    "text": Reader(_words_or_files, _all_texts, _all_rows),
+    "table": Reader(_files, _all_rows, _all_rows),
 }
+
+
+def reader_of(schema: Schema) -> Reader:
+    """Return how what is given becomes samples of a schema; with columns beside, rows of tables."""
+    reader = READERS[schema.modality]
+    if not schema.beside:
+        return reader
+    return replace(reader, listed=_files, read=reader.read_rows, is_decoded=True)

@@ -133,7 +133,7 @@ class CellEmbedding(nn.Module):
 
     def __init__(self, spec: TableSpec, embedding_size: int) -> None:
         super().__init__()
-        edges = [ends for column in spec.columns for ends in _number_edges(column)]
+        edges = [ends for column in spec.columns for ends in number_edges(column)]
         embedded = [place for place, ends in enumerate(edges) if ends is not None]
         plain = [place for place, ends in enumerate(edges) if ends is None]
         sizes = category_sizes(spec)
@@ -253,7 +253,7 @@ def scaling(column: Column) -> tuple[list[float], list[float]]:
     return mean + [0.0] * (width - len(mean)), scale + [1.0] * (width - len(scale))
 
 
-def _number_edges(column: Column) -> list[np.ndarray | None]:
+def number_edges(column: Column) -> list[np.ndarray | None]:
     """Return the standardised ends of the bins of each number of a column, None where it has none.
 
     A column's ``edges`` are in its own units and belong to its first number.

@@ -18,6 +18,7 @@ from headstart.extras import require_text_extra
 from headstart.preprocessing import (
     PairPreprocess,
     PairTermPreprocess,
+    QuestionPreprocess,
     TermPreprocess,
     TokenPreprocess,
     WordPreprocess,
@@ -46,7 +47,7 @@ MOST_TOKENS = 256  # a default never goes beyond this; attention grows with the 
 LEAST_TOKENS = 16
 LENGTH_QUANTILE = 0.99
 LENGTH_SAMPLE = 10_000  # texts looked at to find the default length
-LENGTH_CHARACTERS = 2_000_000  # of them at the most: a second or two of any tokenizer
+LENGTH_CHARACTERS = 2_000_000  # of them at the most
 TINY = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2}
 SMALL = {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4}
 SMALL_ADDRESS = "scratch/bert-small"
@@ -100,9 +101,9 @@ def build_token_encoder(
         cut = _own_cut(former) or cut_of(request.texts)
         preprocess = WordPreprocess(tokenizer, request.column, cut)
     elif are_pairs(request.texts):
+        kind = QuestionPreprocess if request.finds_texts else PairPreprocess
         has_types = tokenizer.pair_frame.has_types and network.takes_types
-        columns = request.column, request.second_column
-        preprocess = PairPreprocess(tokenizer, *columns, has_types=has_types)
+        preprocess = kind(tokenizer, request.column, request.second_column, has_types)
     options = {"config": config, "pooling": parts.pooling}
     encoder = Encoder(
         network,
@@ -173,8 +174,7 @@ def usual_tokenizer(start: Start, texts: Sequence[str]) -> TextTokenizer:
         StartError: If its files or packages are missing.
     """
     require_text_extra(f"'{start.address}'", "tokenizers")
-    address = parse_address(start.address)
-    parts = _read_parts(start, address, BuildRequest(texts=texts), None, None)
+    parts = _read_parts(start, parse_address(start.address), BuildRequest(texts=texts), None, None)
     positions = parts.config.get("max_position_embeddings")
     limit = min(positions if isinstance(positions, int) else NO_LIMIT, parts.tokenizer.own_limit)
     length = _choose_length(parts.tokenizer, texts, None, limit, start.address)
@@ -202,8 +202,7 @@ def build_term_encoder(start: Start, request: BuildRequest, former: FormerRun | 
     assert isinstance(learned, TermPreprocess)
     preprocess = TermPreprocess(learned.vectorizer, request.column)
     if are_pairs(request.texts):
-        columns = request.column, request.second_column
-        preprocess = PairTermPreprocess(learned.vectorizer, *columns)
+        preprocess = PairTermPreprocess(learned.vectorizer, request.column, request.second_column)
     options = {"num_terms": preprocess.num_terms}
     return Encoder(
         build_tfidf(preprocess.num_terms),

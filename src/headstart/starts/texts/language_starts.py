@@ -106,8 +106,6 @@ def _parts(
     """Return configuration, tokenizer and the folder of the weights."""
     if former is not None:
         run = former.architecture
-        if run.builder not in (BUILDER, LANGUAGE_BUILDER):
-            raise no_decoder(start.address)
         preprocess = run.read_preprocess(former.path)
         config = run.options["config"]
         assert isinstance(preprocess, TokenPreprocess)
@@ -120,15 +118,6 @@ def _parts(
     config = DECODERS.clean(read_json(folder / "config.json"), start.address)
     tokenizer = source or load_tokenizer(folder, start.address, pads_with_end=True)
     return config, tokenizer, folder
-
-
-def no_decoder(address: str) -> StartError:
-    """Return the refusal of a start that writes nothing."""
-    return StartError(
-        f"'{address}' is no decoder, which writes a text word by word. Expected scratch/gpt-tiny, "
-        f"pip/smollm2-135m-instruct, a transformers folder of one, or an own run of one. Choose "
-        f"one of these."
-    )
 
 
 def _sized(

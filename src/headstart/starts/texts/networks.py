@@ -99,9 +99,16 @@ class TextNetwork(nn.Module):
         index = first_tokens.unsqueeze(-1).expand(-1, -1, hidden.shape[2])
         return hidden.gather(1, index)
 
-    def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def typed_tokens(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """Return the last hidden states (B, T, D) of what ``forward`` takes, each row at once."""
+        given = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        return self._states(input_ids, attention_mask, **given)
+
+    def _states(self, input_ids: Tensor, attention_mask: Tensor, **given: Tensor) -> Tensor:
         base = self.model if self.pooling == "mean" else self.model.base_model
-        output = base(input_ids=input_ids, attention_mask=attention_mask)
+        output = base(input_ids=input_ids, attention_mask=attention_mask, **given)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -111,6 +118,11 @@ class TextNetwork(nn.Module):
         num_types = getattr(self.model.config, "type_vocab_size", None)
         is_told = "token_type_ids" in inspect.signature(self.model.forward).parameters
         return is_told and isinstance(num_types, int) and num_types > 1
+
+    def blank_inputs(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Return one blank sample as ``forward`` takes it."""
+        blank = torch.ones(1, 4, dtype=torch.int64, device=device)
+        return blank, blank
 
     def layer_groups(self) -> list[list[str]]:
         """Return parameter names by depth: embeddings, each block, what follows with the last."""

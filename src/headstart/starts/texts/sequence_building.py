@@ -13,6 +13,8 @@ from headstart.errors import StartError, first_line
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.preprocessing import SequencePreprocess, TokenPreprocess
 from headstart.preprocessing.json_records import read_json
+from headstart.preprocessing.languages import Sides, in_languages
+from headstart.preprocessing.sentence_pieces import convert_pieces
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer
 from headstart.preprocessing.vocabulary import load_tokenizer
 from headstart.starts.addresses import Address
@@ -59,13 +61,14 @@ def build_sequence_start(
     require_text_extra(f"'{start.address}'", "transformers", "tokenizers")
     learned = request.preprocess
     assert learned is None or isinstance(learned, TokenPreprocess)
-    config, tokenizer, folder = _read_parts(start, address, former, learned)
-    if tokenizer.end_id is None:
+    config, sides, folder = _read_parts(start, address, request, former)
+    if sides.read.end_id is None:
         raise StartError(
             f"The tokenizer of '{start.address}' has no eos_token, which ends what is written. "
             "Expected one. Add it to tokenizer_config.json, or choose another start."
         )
-    check_vocabulary(tokenizer, config, start.address)
+    check_vocabulary(sides.read, config, start.address)
+    check_vocabulary(sides.told, config, start.address)
     if request.dropout is not None:
         config = set_dropout(config, request.dropout, start.address)
     with seeded(request.seed):
@@ -75,15 +78,17 @@ def build_sequence_start(
     assert isinstance(network, SequenceNetwork)
     if former is not None:
         load_checked(network, former.read_tensors(), start.address, "Train the run again.")
-    lengths = _lengths(tokenizer, request, config, start.address, learned)
+    lengths = _lengths(sides, request, config, start.address, learned)
     own = learned.most_ratio if isinstance(learned, SequencePreprocess) else None
-    ratio = _ratio(tokenizer, request) if own is None else own
+    ratio = _ratio(sides, request) if own is None else own
     preprocess = SequencePreprocess(
-        tokenizer.with_max_length(lengths[0]),
+        sides.read.with_max_length(lengths[0]),
         request.column,
         begin_id=begin_of(network.model.config),
         most_told=lengths[1],
         most_ratio=ratio,
+        told_by=None if sides.told is sides.read else sides.told,
+        first_id=sides.forced_id,
     )
     network.train()
     return Encoder(
@@ -96,31 +101,46 @@ def build_sequence_start(
 
 
 def _read_parts(
-    start: Start, address: Address, former: FormerRun | None, learned: TokenPreprocess | None
-) -> tuple[dict[str, object], TextTokenizer, Path | None]:
-    """Return configuration, tokenizer, and the folder with weights, if there is one."""
+    start: Start, address: Address, request: BuildRequest, former: FormerRun | None
+) -> tuple[dict[str, object], Sides, Path | None]:
+    """Return configuration, tokenizers of both sides, and the folder with weights, if any."""
+    own, folder = request.preprocess, None
     if former is not None:
         config = former.architecture.options["config"]
         own = former.architecture.read_preprocess(former.path)
-        assert isinstance(config, dict)
-        assert isinstance(own, SequencePreprocess)
-        return config, own.tokenizer.with_max_length(NO_LIMIT), None
-    if address.kind == "scratch":
-        assert learned is not None
-        tokenizer = learned.tokenizer.with_max_length(NO_LIMIT)
-        return tiny_sequences(tokenizer, start.address), tokenizer, None
-    folder = find_folder(address)
-    config = SEQUENCES.clean(read_json(folder / "config.json"), start.address)
-    tokenizer = (
-        load_tokenizer(folder, start.address)
-        if learned is None
-        else learned.tokenizer.with_max_length(NO_LIMIT)
-    )
-    return config, tokenizer, folder
+    elif address.kind == "scratch":
+        assert isinstance(own, TokenPreprocess)
+        config = tiny_sequences(own.tokenizer.with_max_length(NO_LIMIT), start.address)
+    else:
+        folder = find_folder(address)
+        config = SEQUENCES.clean(read_json(folder / "config.json"), start.address)
+    assert isinstance(config, dict)
+    if isinstance(own, SequencePreprocess):
+        read = own.tokenizer.with_max_length(NO_LIMIT)
+        told = read if own.told_by is None else own.told_by
+        if request.languages is None:
+            return config, Sides(read, told, forced_id=own.first_id), folder
+    elif isinstance(own, TokenPreprocess):
+        read = told = own.tokenizer.with_max_length(NO_LIMIT)
+    else:
+        assert folder is not None
+        read, told = _load_sides(folder, start.address)
+    sides = in_languages(read, told, request.languages, start.address)
+    if sides.begin_id is not None:
+        config["decoder_start_token_id"] = sides.begin_id
+    return config, sides, folder
+
+
+def _load_sides(folder: Path, origin: str) -> tuple[TextTokenizer, TextTokenizer]:
+    """Load the tokenizers of both sides of a transformers folder."""
+    found = convert_pieces(folder, origin)
+    if found is None:
+        found = load_tokenizer(folder, origin), None
+    return found[0], found[0] if found[1] is None else found[1]
 
 
 def _lengths(
-    tokenizer: TextTokenizer,
+    sides: Sides,
     request: BuildRequest,
     config: Mapping[str, Any],
     origin: str,
@@ -131,6 +151,7 @@ def _lengths(
         return learned.max_length, learned.most_told
     positions = config.get("max_position_embeddings")
     is_endless = config.get("model_type") in _RELATIVE or not isinstance(positions, int)
+    tokenizer = sides.read
     limit = min(NO_LIMIT if is_endless else int(positions or 0), tokenizer.own_limit)
     if request.max_length is not None:
         least = 1 + sum(map(len, tokenizer.frame))
@@ -140,7 +161,11 @@ def _lengths(
                 f"{least} to {limit:,} tokens. Choose a length in that range, or leave it out."
             )
         return request.max_length, request.max_length
-    found = [_usual(tokenizer, texts, limit) for texts in (request.texts, request.wanted)]
+    texts = (request.texts, request.wanted)
+    found = [
+        _usual(side, some, limit)
+        for side, some in zip((sides.read, sides.told), texts, strict=True)
+    ]
     return found[0], found[1]
 
 
@@ -153,13 +178,15 @@ def _usual(tokenizer: TextTokenizer, texts: Any, limit: int) -> int:
     return min(max(LEAST_TOKENS, -(-usual // 8) * 8), MOST_TOKENS, limit)
 
 
-def _ratio(tokenizer: TextTokenizer, request: BuildRequest) -> float:
+def _ratio(sides: Sides, request: BuildRequest) -> float:
     """Return how many tokens nearly all targets have at most for each of their text."""
     step = max(1, len(request.texts) // LENGTH_SAMPLE)
-    sides = request.texts[::step], request.wanted[::step]
-    if len(sides[0]) != len(sides[1]):
+    texts = request.texts[::step], request.wanted[::step]
+    if len(texts[0]) != len(texts[1]):
         return _USUAL_RATIO
-    read, told = (tokenizer.encode(texts)[1] for texts in sides)
+    read, told = (
+        side.encode(some)[1] for side, some in zip((sides.read, sides.told), texts, strict=True)
+    )
     found = np.quantile(told / np.maximum(read, 1), _LENGTH_QUANTILE)
     return round(max(float(found), 1.0 / 64), 3)
 

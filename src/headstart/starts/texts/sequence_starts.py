@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from headstart.errors import StartError
-from headstart.extras import require_text_extra
+from headstart.extras import require_extra
 from headstart.starts.addresses import Address
 from headstart.starts.architecture import Architecture
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
@@ -32,7 +32,7 @@ _BUILDER = "sequences"
 # the vocabulary's share of a step stays a fifth.
 _EACH, _LEAST_SIZE = 600, 1024
 # As ``sequences.SEQUENCE_TYPES``; there they are built, which needs torch.
-_TYPES = ("bart", "m2m_100", "marian", "mt5", "t5")
+_TYPES = ("bart", "m2m_100", "marian", "mbart", "mt5", "t5")
 
 
 class SequenceProvider(Provider):
@@ -64,7 +64,7 @@ class SequenceProvider(Provider):
 
     def require(self, address: Address) -> None:
         """Refuse it without transformers."""
-        require_text_extra(f"'{address.text}'", "transformers", "tokenizers")
+        require_extra("seq", f"'{address.text}'", "transformers", "tokenizers")  # BLEU comes along
 
     def build(
         self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None

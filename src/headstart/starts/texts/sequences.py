@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from headstart.preprocessing.tokens import TextTokenizer
     from headstart.types.texts import Telling
 
-# Their targets are what their tokenizer makes of a text, moved by one place. Left out: those that
-# are told the language by a token of its own (mBART, M2M100, NLLB).
-SEQUENCE_TYPES = ("bart", "m2m_100", "marian", "mt5", "t5")
+# Their targets are what their tokenizer makes of a text, moved by one place. NLLB is an M2M100.
+SEQUENCE_TYPES = ("bart", "m2m_100", "marian", "mbart", "mt5", "t5")
 BUILDER = "sequences"
 _WIDTH, _BLOCKS, _HEADS, _INNER, _POSITIONS = 256, 3, 4, 1024, 1024
 _DROPOUT = 0.1
@@ -51,6 +50,7 @@ class SequenceNetwork(nn.Module):
         self.model: Any = model
         self.num_features = int(self.model.get_output_embeddings().weight.shape[0])
         self._fused = attention_of(type(model))
+        _fix_computed(model)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, decoder_ids: Tensor) -> Tensor:
         """Return logits of each place of what is told, shape (B, L, V).
@@ -133,6 +133,18 @@ class SequenceNetwork(nn.Module):
         return found
 
 
+def _fix_computed(model: Any) -> None:
+    """Keep parameters from learning that transformers does not save, but computes on loading.
+
+    Marian's sine positions are such: what is learned of them would be lost with the next reading.
+    """
+    for name in getattr(model, "_keys_to_ignore_on_save", None) or ():
+        place, _, leaf = name.rpartition(".")
+        owner = model.get_submodule(place) if place else model
+        if (found := owner._parameters.pop(leaf, None)) is not None:
+            owner.register_buffer(leaf, found.detach(), persistent=False)
+
+
 def search_of(config: Any, how: Telling, *, use_cache: bool = True) -> GenerationConfig:
     """Return how transformers searches for what is written.
 
@@ -150,7 +162,7 @@ def search_of(config: Any, how: Telling, *, use_cache: bool = True) -> Generatio
         max_new_tokens=how.max_tokens,
         do_sample=False,
         decoder_start_token_id=begin_of(config),
-        forced_bos_token_id=getattr(config, "forced_bos_token_id", None),
+        forced_bos_token_id=how.first_id,
         # the last token that there is room for ends what is written, where a start wants that
         forced_eos_token_id=end,
         bos_token_id=config.bos_token_id,

@@ -24,7 +24,7 @@ from headstart.tensors import to_device
 from headstart.training.batches.order import WHOLE, Share, order_of
 from headstart.training.batches.prefetch import Prefetch
 from headstart.training.options.recipe import Recipe
-from headstart.types import Inputs, Ragged, Rows, ordering_lengths
+from headstart.types import Inputs, Ragged, Rows
 from headstart.types.ragged import IGNORED
 
 _COUNTERS = 1024  # micro-batches of one step, over all processes
@@ -116,7 +116,7 @@ class Feed(ABC):
         *,
         is_resident: bool = False,
     ) -> None:
-        self.order = order_of(targets, ordering_lengths(inputs), recipe)
+        self.order = order_of(targets, inputs.batch_order, recipe)
         self.num_workers = _settled(recipe.num_workers, device, is_resident=is_resident)
         self._inputs, self._ids = inputs, inputs.ids
         self._recipe, self._device, self._share = recipe, device, share

@@ -51,7 +51,7 @@ class SampleFeed(Feed):
         recipe = self._recipe
         inputs = self._gathered(piece.places)
         if self._policy is not None:
-            inputs = (self._augmented(inputs[0], piece.ids, piece.epoch),)
+            inputs = (self._augmented(inputs[0], piece.ids, piece.epoch), *inputs[1:])
         if not (recipe.mixup or recipe.cutmix):
             return Mixed(inputs)
         # one draw a micro-batch
@@ -62,7 +62,7 @@ class SampleFeed(Feed):
             seed=recipe.seed,
             step=piece.counter,
         )
-        return Mixed((mixed,), partner, share)
+        return Mixed((mixed, *inputs[1:]), partner, share)
 
     def _gathered(self, places: np.ndarray) -> tuple[Tensor, ...]:
         """Return samples as the model takes them."""

@@ -23,14 +23,14 @@ from headstart.training.batches.feed import Feed, Mixed, Piece
 from headstart.training.batches.masking import Masking, hidden, replaced
 from headstart.training.batches.order import WHOLE, Share
 from headstart.training.options.recipe import Recipe
-from headstart.types import BadSample, Finding
+from headstart.types import BadSample, Finding, PlainInputs
 
 HELD_OUT = -1  # the step at which what is held out is hidden, always alike
 _DOCUMENT = 1 << 32  # ids: the document's number, and the place in it
 
 
 @dataclass(frozen=True)
-class WindowInputs:
+class WindowInputs(PlainInputs):
     """Windows of documents as an encoder reads them, between its special tokens.
 
     Attributes:
@@ -73,11 +73,6 @@ class WindowInputs:
     def lengths(self) -> np.ndarray:
         """Tokens of each sample, special ones included."""
         return self.windows.lengths + len(self.prefix) + len(self.suffix)
-
-    @property
-    def row_lengths(self) -> None:
-        """None: nothing is told of other elements."""
-        return None
 
     def bodies(self, places: np.ndarray) -> list[slice]:
         """Return where the tokens of samples lie in the corpus."""
@@ -185,7 +180,7 @@ class HiddenWordFeed(Feed):
 
 
 @dataclass(frozen=True)
-class PackedInputs:
+class PackedInputs(PlainInputs):
     """Rows of windows as a decoder reads them: each predicts its next tokens, and no other's.
 
     A document is read as the token that ends one, its own, and that token again; a window holds
@@ -226,16 +221,6 @@ class PackedInputs:
     def names(self) -> list[str]:
         """What a person calls each sample."""
         return [f"row {row + 1}" for row in range(len(self))]
-
-    @property
-    def lengths(self) -> None:
-        """None: rows are full but for a few tokens."""
-        return None
-
-    @property
-    def row_lengths(self) -> None:
-        """None: nothing is told of other elements."""
-        return None
 
     def num_told(self, places: np.ndarray) -> np.ndarray:
         """Return how many tokens each of some rows is told, int64."""

@@ -209,7 +209,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         smoothing=0.0,
     ),
     ("decoder", False): FamilyDefaults(
-        source="as headstart pretrain --objective clm (docs/pretrain.md): AdamW (0.9, 0.95), decay "
+        source="as a pretraining of the next token (docs/pretrain.md): AdamW (0.9, 0.95), decay "
         "0.1, cosine, 20 epochs",
         optimizer="adamw",
         learning_rate=1e-3,

@@ -98,6 +98,11 @@ def check_applies(
     if names := [one.name for one in of if one.option.builds and is_built]:
         word = "say" if len(names) > 1 else "says"
         wrong.append(f"{', '.join(names)} {word} how a start is built, and yours is built already")
+    mixes = [name for name in ("mixup", "cutmix") if getattr(options, name, None)]
+    if schema.beside and mixes:
+        wrong.append(
+            f"{_are(mixes)} for images alone, and columns stand beside these, which cannot be mixed"
+        )
     wrong += find_task(schema.task).option_problems(vars(options))
     if strategy is not None:
         wrong += _of_strategy(options, strategy)

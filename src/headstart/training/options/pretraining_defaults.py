@@ -127,6 +127,7 @@ def pretraining_recipe(
         lora_rank=1,
         lora_alpha=1.0,
         max_length=None,
+        languages=None,
         encoder_dropout=None,
         optimizer="adamw",
         learning_rate=chosen("learning_rate", rate),

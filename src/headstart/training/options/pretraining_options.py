@@ -62,7 +62,7 @@ class PretrainingOptions:
         float | None,
         Option(
             sentence="Share of a sample that is hidden: of patches 0.75 (0.6 where most of them "
-            "are empty), of words 0.2 when not given.",
+            "are empty, and of ConvNets), of words 0.2 when not given.",
             low=0.05,
             high=0.95,
             objectives=("mae", "mlm"),

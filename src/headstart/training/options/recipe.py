@@ -41,6 +41,7 @@ class Recipe:
         lora_rank: Columns of each adapter's first matrix, where adapters learn.
         lora_alpha: What adapters add is multiplied by ``lora_alpha / lora_rank``.
         max_length: Tokens that the user lets a text keep at most; None where the start decides.
+        languages: Of texts and of targets, where a start is told them; None where it is not.
         encoder_dropout: Every dropout rate inside the encoder; None for the start's own.
         optimizer: Update rule.
         learning_rate: Peak rate of the last encoder layer.
@@ -95,6 +96,7 @@ class Recipe:
     lora_rank: int
     lora_alpha: float
     max_length: int | None
+    languages: str | None
     encoder_dropout: float | None
     optimizer: OptimizerName
     learning_rate: float
@@ -200,6 +202,7 @@ def recipe_for(
         lora_rank=options.lora_rank,
         lora_alpha=options.lora_alpha,
         max_length=options.max_length,
+        languages=options.languages,
         encoder_dropout=options.encoder_dropout,
         optimizer=_first(options.optimizer, row.optimizer),
         learning_rate=_first(options.learning_rate, _rate(row, strategy, options)),
@@ -221,7 +224,7 @@ def recipe_for(
         loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
         dropout=options.dropout,
         drop_path=_first(options.drop_path, row.drop_path),
-        mixup=_first(options.mixup, _mixup(row, num_train)),
+        mixup=_first(options.mixup, 0.0 if schema.beside else _mixup(row, num_train)),
         cutmix=options.cutmix,
         augment="none" if options.augment == "auto" else options.augment,
         imbalance="none" if options.imbalance == "auto" else options.imbalance,

@@ -151,8 +151,6 @@ def find_strategy(name: str) -> Strategy:
     Raises:
         OptionError: With the nearest match, if there is none.
     """
-    if name in NOT_OFFERED:
-        raise OptionError(f"strategy is '{name}', {NOT_OFFERED[name]}. Say --strategy lora.")
     if name not in STRATEGIES:
         known = list(STRATEGIES)
         raise OptionError(

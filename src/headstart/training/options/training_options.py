@@ -72,6 +72,16 @@ class TrainingOptions(CommonOptions):
             builds=True,
         ),
     ] = None
+    languages: Annotated[
+        str | None,
+        Option(
+            sentence="Of starts that are told by tokens what they read and write: the language of "
+            "texts and that of targets, such as eng_Latn,deu_Latn.",
+            modalities=("text",),
+            families=("seq2seq",),
+            builds=True,
+        ),
+    ] = None
     num_last_layers: Annotated[
         int | None,
         Option(sentence="Layers that learn under last-n.", low=1, needs="counts_layers"),

@@ -1,18 +1,32 @@
 """What a simple, quick method reaches on the same items, beside every run: one file a method.
 
 A text run shows TF-IDF with a linear model; where words are told of a dictionary and a linear
-tagger, where texts are written the text itself and a translation memory; a table run
-gradient-boosted trees. None is tuned, and none is claimed to lose: the report says which won. The
-predictor that knows nothing but train's targets is the task's own (``Task.baseline``).
+tagger, where texts are written the text itself and a translation memory, where answers are
+found the first sentence and what stands beside the question's words; a table run gradient-boosted
+trees; what has columns beside it each of both alone. None is tuned, and none is claimed to lose:
+the report says which won. The predictor that knows nothing but train's targets is the task's own
+(``Task.baseline``).
 """
 
 from __future__ import annotations
 
 from functools import partial
 
+from headstart.tuning.baselines.alone import (
+    MAIN_ALONE,
+    MAIN_ALONE_BASELINE,
+    ROWS_ALONE,
+    ROWS_ALONE_BASELINE,
+)
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.baselines.boosting import BOOSTING_BASELINE
 from headstart.tuning.baselines.copying import COPY, COPY_BASELINE, MEMORY, MEMORY_BASELINE
+from headstart.tuning.baselines.looking_up import (
+    FIRST,
+    FIRST_BASELINE,
+    NEAREST,
+    NEAREST_BASELINE,
+)
 from headstart.tuning.baselines.tagger import (
     DICTIONARY,
     DICTIONARY_BASELINE,
@@ -32,8 +46,12 @@ BASELINES: dict[str, Baseline] = {
     "gradient boosting": BOOSTING_BASELINE,
     DICTIONARY: DICTIONARY_BASELINE,
     LINEAR: LINEAR_BASELINE,
+    MAIN_ALONE: MAIN_ALONE_BASELINE,
+    ROWS_ALONE: ROWS_ALONE_BASELINE,
     COPY: COPY_BASELINE,
     MEMORY: MEMORY_BASELINE,
+    FIRST: FIRST_BASELINE,
+    NEAREST: NEAREST_BASELINE,
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup
-from headstart.types import Dataset, Inputs, Modality, Rows, are_alike
+from headstart.types import Dataset, Inputs, Modality, Rows, is_among
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,18 @@ class Baseline:
     """A simple, quick method that is shown beside a run; a row of ``BASELINES``.
 
     Attributes:
-        modality: What it reads.
+        modality: What it reads; None where it asks the data itself.
         says_more: Whether it says anything beside a fine-tuned model that reads the same.
         seconds: About what it takes.
         run: Its answers for the test items; None, and a note, where the budget leaves it no time.
     """
 
-    modality: Modality
+    modality: Modality | None
     says_more: Callable[[Dataset, TrainingSetup], bool]
     seconds: Callable[[Dataset, TrainingSetup], float]
     run: Callable[[Items, TrainingSetup, Budget], Rival | None]
 
     def applies(self, dataset: Dataset, setup: TrainingSetup) -> bool:
         """Return whether it is shown beside a model of these data."""
-        return are_alike(dataset.schema, self) and self.says_more(dataset, setup)
+        is_for = self.modality is None or is_among(dataset.schema, (self.modality,))
+        return is_for and self.says_more(dataset, setup)

@@ -10,6 +10,7 @@ import torch
 
 from headstart.events import emit, unheard
 from headstart.model import model_outputs, run_batches
+from headstart.preprocessing import without_rows
 from headstart.preprocessing.terms import PIECED_CHARACTERS, writes_without_blanks
 from headstart.starts import find_start
 from headstart.training.options.strategies import HEAD
@@ -31,7 +32,7 @@ _PIECES_A_CHARACTER = 0.8  # there are 2.7, and each takes a solver less
 
 
 def _says_more(dataset: Dataset, setup: TrainingSetup) -> bool:
-    is_itself = setup.model.encoder.start.address == _START
+    is_itself = setup.model.encoder.start.address == _START and not dataset.schema.beside
     return not is_itself and setup.model.task.head == "linear"
 
 
@@ -69,10 +70,10 @@ def _fit(items: Items, tuned: TrainingSetup) -> Rival:
     with unheard():
         options = TrainingOptions(strategy=HEAD.name, seed=seed)
         start = find_start(_START)
-        setup = set_up(items.dataset, start, options, device=device, texts=texts)
+        dataset = without_rows(items.dataset)
+        setup = set_up(dataset, start, options, device=device, texts=texts)
         train, val, test = (
-            prepare_sample(items.dataset, n, setup, None, seed=seed)
-            for n in ("train", "val", "test")
+            prepare_sample(dataset, n, setup, None, seed=seed) for n in ("train", "val", "test")
         )
         limit = HEAD.num_probe_samples
         fitted = probe(setup, train, val, imbalance="none", limit=limit, deadline=None)

@@ -1,0 +1,303 @@
+"""What a client of ``headstart serve`` sees by its clock: too much, half of what it can, a start.
+
+A server on one core, asked by one asyncio client on another, whatever became of the requests
+before: at 4 and 10 times of what it answers (how long a refusal takes, and an answer), at half of
+it (beside one call of the same bundle without a server), and started anew (until it is ready).
+Times run from when a request was to be sent, so that a client that falls behind makes them longer;
+what is more than it can send is left out. Requests at half load come evenly, and then at random:
+a server that works off what takes S one by one has 99 % of those in 4.3 S even if it costs nothing
+(M/D/1 at half load).
+
+    python benchmarks/serving_clock.py [--kinds rows texts pictures] [--seconds 8] [--turns 3]
+        [--starts 5] [--nice N] [--json FILE]
+
+It needs a quiet machine with two cores: load is printed before and after. Where others use it, root
+may put both sides before them (``--nice -10``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from serving import WIDTH, free_port, make_bundle, serving
+from serving_models import KINDS
+from timing import describe_machine, markdown_table
+
+CONNECTIONS = 16  # of the client that finds out what a server can answer
+TIMES = (4, 10)
+MOST_SENT = 2000  # requests a second of one client
+Times = dict[int, list[float]]  # seconds from when a request was due, by status
+
+
+def make_rows(folder: Path, number: int) -> tuple[Path, list[bytes], str]:
+    """Return the bundle of a small MLP, and rows."""
+    draw = np.random.default_rng(1)
+    rows = draw.normal(0, 1, (number, WIDTH)).round(4).tolist()
+    bundle = make_bundle(folder)
+    record = json.loads((bundle / "bundle.json").read_text())
+    names = record["members"][0]["preprocess"]["columns"]
+    columns = [one["name"] for one in names]
+    bodies = [json.dumps([dict(zip(columns, row, strict=True))]).encode() for row in rows]
+    return bundle, bodies, "application/json"
+
+
+ALL = {"rows": make_rows, **KINDS}
+
+
+class Connection(asyncio.Protocol):
+    """One connection with at most one request under way."""
+
+    def __init__(self) -> None:
+        self._got = b""
+        self._answer: asyncio.Future[int] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what is written to."""
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Tell the status once an answer is whole."""
+        self._got += data
+        head, found, body = self._got.partition(b"\r\n\r\n")
+        if not found or self._answer is None:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        if len(body) >= length:
+            answer, self._answer, self._got = self._answer, None, b""
+            if not answer.done():
+                answer.set_result(int(head[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionError("closed"))
+
+    def ask(self, request: bytes) -> asyncio.Future[int]:
+        """Send a request, and return what becomes the status of its answer."""
+        self._answer = self._loop.create_future()
+        self.transport.write(request)
+        return self._answer
+
+
+class Client:
+    """Sends requests to one server, over as many connections as are under way.
+
+    Args:
+        port: Of the server.
+        bodies: What to send, one after the other and from the first again.
+        kind: Their Content-Type.
+    """
+
+    def __init__(self, port: int, bodies: list[bytes], kind: str) -> None:
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: "
+        self._port, self._number = port, 0
+        self._requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
+        self._free: list[Connection] = []
+
+    async def ask(self, due: float, found: Times) -> None:
+        """Send the next request, and note how long it took from when it was due."""
+        # a server closes what has been idle for some seconds
+        while self._free and self._free[-1].transport.is_closing():
+            self._free.pop()
+        if self._free:
+            connection = self._free.pop()
+        else:
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
+        self._number = (self._number + 1) % len(self._requests)
+        status = await connection.ask(self._requests[self._number])
+        found.setdefault(status, []).append(time.perf_counter() - due)
+        self._free.append(connection)
+
+    async def connect(self, number: int) -> None:
+        """Open connections that are used later."""
+        loop = asyncio.get_running_loop()
+        for _ in range(number - len(self._free)):
+            made = await loop.create_connection(Connection, "127.0.0.1", self._port)
+            self._free.append(made[1])
+
+    async def closed(self, seconds: float) -> float:
+        """Return answers a second where each connection asks again once it is answered."""
+        end, found = time.perf_counter() + seconds, {}
+
+        async def one() -> None:
+            while (now := time.perf_counter()) < end:
+                await self.ask(now, found)
+
+        began = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
+        return len(found[200]) / (time.perf_counter() - began)
+
+    async def opened(self, gaps: Iterator[float], seconds: float) -> Times:
+        """Return the times of requests that are sent whatever became of those before."""
+        found: Times = {}
+        asked = []
+        due = time.perf_counter()
+        end = due + seconds
+        while due < end:
+            # a loop that only sleeps sends several at once where the gaps are shorter than a tick
+            if (left := due - time.perf_counter()) > 0:
+                await asyncio.sleep(left)
+            asked.append(asyncio.ensure_future(self.ask(due, found)))
+            due += next(gaps)
+            if len(asked) % 32 == 0:
+                await asyncio.sleep(0)
+        await asyncio.gather(*asked)
+        return found
+
+
+def evenly(rate: float) -> Iterator[float]:
+    while True:
+        yield 1 / rate
+
+
+def at_random(rate: float) -> Iterator[float]:
+    draw = np.random.default_rng(0)
+    while True:
+        yield float(draw.exponential(1 / rate))
+
+
+def quantiles(seconds: list[float]) -> list[float]:
+    """Return the median, 99 % and the longest, in ms."""
+    return [round(1000 * float(one), 1) for one in np.quantile(seconds, [0.5, 0.99, 1.0])]
+
+
+async def measured(client: Client, alone_ms: tuple[float, float], seconds: float) -> list[dict]:
+    """Return what a client sees at each load."""
+    await client.closed(min(2.0, seconds))  # warm
+    most = await client.closed(seconds)
+    rows = []
+    loads: list[tuple[str, float, Callable[[float], Iterator[float]]]] = [
+        ("half, evenly", 0.5, evenly),
+        ("half, at random", 0.5, at_random),
+        *((f"{times} times", float(times), at_random) for times in TIMES),
+    ]
+    for name, share, gaps in loads:
+        if share * most > MOST_SENT:
+            continue
+        await client.connect(64 if share < 1 else 600)
+        found = await client.opened(gaps(share * most), seconds)
+        await asyncio.sleep(1)
+        total = sum(map(len, found.values()))
+        for status, times in sorted(found.items()):
+            middle, late, longest = quantiles(times)
+            rows.append(
+                {"load": name, "a second": round(share * most, 1), "status": status,
+                 "share": len(times) / total, "requests": len(times), "p50": middle, "p99": late,
+                 "longest": longest, "bare": alone_ms}
+            )  # fmt: skip
+    return rows
+
+
+def bare_ms(bundle: Path, bodies: list[bytes], kind: str) -> tuple[float, float]:
+    """Return the wall's ms of reading and computing one sample: their mean, and 99 %."""
+    from headstart.bundles import open_bundle
+
+    opened = open_bundle(bundle)
+    samples = [body if kind.startswith("image") else body.decode() for body in bodies]
+    if kind == "application/json":
+        samples = [json.loads(one)[0] for one in samples]
+    times = []
+    for sample in [samples[0], *samples]:
+        began = time.perf_counter()
+        opened.predict([sample])
+        times.append(time.perf_counter() - began)
+    return 1000 * float(np.mean(times[1:])), 1000 * float(np.quantile(times[1:], 0.99))
+
+
+def start_seconds(bundle: Path) -> tuple[float, float]:
+    """Return seconds from a fresh process until a client is told that it is ready; processor's."""
+    port = free_port()
+    command = [sys.executable, "-m", "headstart", "serve", str(bundle), "--port", str(port)]
+    began, before = time.perf_counter(), os.times()
+    process = subprocess.Popen([*command, "--grace-seconds", "0"], stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
+                    break
+            except OSError:
+                if process.poll() is not None:
+                    raise SystemExit(f"{command} does not come up") from None
+                time.sleep(0.005)
+        passed = time.perf_counter() - began
+    finally:
+        process.terminate()
+        process.wait()
+    after = os.times()
+    worked = after.children_user - before.children_user
+    return passed, worked + after.children_system - before.children_system
+
+
+def of_kind(name: str, args: argparse.Namespace) -> dict:
+    """Measure one kind of model."""
+    with tempfile.TemporaryDirectory() as place:
+        bundle, bodies, kind = ALL[name](Path(place), 64)
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[:-1] or cores)  # the last one is the server's
+        former = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, 0, former + args.nice)
+        starts = [start_seconds(bundle) for _ in range(args.starts + 1)][1:]
+        rows = []
+        for turn in range(args.turns):
+            alone, port = bare_ms(bundle, bodies, kind), free_port()
+            command = [sys.executable, "-m", "headstart", "serve", str(bundle)]
+            with serving([*command, "--port", str(port)], port, "/v2/health/ready"):
+                client = Client(port, bodies, kind)
+                found = asyncio.run(measured(client, alone, args.seconds))
+            rows += [{"kind": name, "turn": turn, **one} for one in found]
+        os.sched_setaffinity(0, cores)
+        os.setpriority(os.PRIO_PROCESS, 0, former)
+    return {"starts": starts, "rows": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--kinds", nargs="+", default=list(ALL), choices=list(ALL))
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--nice", type=int, default=0)
+    parser.add_argument("--json", default="")
+    args = parser.parse_args()
+    print(describe_machine(1).sentence())
+    print("load average", *(f"{one:.1f}" for one in os.getloadavg()))
+    found = {}
+    for name in args.kinds:
+        found[name] = of_kind(name, args)
+        walls = [wall for wall, _ in found[name]["starts"]]
+        worked = [used for _, used in found[name]["starts"]]
+        print(
+            f"{name}: ready after {np.median(walls):.2f} s ({min(walls):.2f} to {max(walls):.2f}), "
+            f"{np.median(worked):.2f} s of the processor"
+        )
+        print(markdown_table(
+            ["turn", "load", "a second", "status", "share", "p50 ms", "p99 ms", "longest ms",
+             "one call ms", "its p99", "p99 / one call"],
+            [[str(one["turn"] + 1), one["load"], str(one["a second"]), str(one["status"]),
+              f"{100 * one['share']:.1f} %", str(one["p50"]), str(one["p99"]), str(one["longest"]),
+              f"{one['bare'][0]:.1f}", f"{one['bare'][1]:.1f}",
+              f"{one['p99'] / one['bare'][0]:.1f}"]
+             for one in found[name]["rows"]],
+        ), flush=True)  # fmt: skip
+    print("load average", *(f"{one:.1f}" for one in os.getloadavg()))
+    if args.json:
+        Path(args.json).write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Which ranked starts take part in the search, and a second look at what was refused for its time.
+
+A start that screening has left out because its part of the time was too short, or because its pace
+was measured in a busy moment, was never compared: with the seconds that are left by now it may be
+the best of all.
+
+Left out: starts that failed for another reason; these stay out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from headstart.events import emit
+from headstart.training.options.strategies import AUTO, default_strategy
+from headstart.training.options.training_options import training_options
+
+if TYPE_CHECKING:
+    from headstart.recipes.options import FitOptions
+    from headstart.recipes.session import Session
+    from headstart.searching.arms import Entrant
+    from headstart.tuning.budget import Budget
+    from headstart.tuning.texts import TextCache
+    from headstart.types import Dataset
+
+_MOST_LATE = 2  # starts that are looked at again, the quickest first
+# Of what is left, that building one and measuring it may take: its library may be still unread.
+_LOOK = 0.2
+
+
+def second_look(
+    current: Session,
+    dataset: Dataset,
+    ranked: Sequence[Mapping[str, Any]],
+    budget: Budget,
+    texts: TextCache | None,
+    asked: FitOptions,
+) -> Sequence[Mapping[str, Any]]:
+    """Return the ranked starts; those refused for want of time that fit by now are marked.
+
+    Args:
+        current: The session.
+        dataset: The data.
+        ranked: A record of each start, the best first.
+        budget: The budget.
+        texts: What the run keeps of its texts.
+        asked: What the user said.
+
+    Returns:
+        The records, ``fits`` among them where a start can be trained after all, with its pixels.
+    """
+    from headstart.tuning.decisions import Decided
+
+    late = [row for row in ranked if row.get("is_late")]
+    if all(row["score"] is None for row in ranked):
+        late = late[1:]  # the quickest is trained in any case
+    if not late:
+        return ranked
+
+    def decide() -> Decided[dict[str, Any]]:
+        found: dict[str, Any] = {}
+        for row in late[:_MOST_LATE]:
+            is_possible, size = _fits(current, dataset, row, budget, texts, asked)
+            if is_possible:
+                found[row["start"]] = size
+        told = ", ".join(found) or "none"
+        left_out = ", ".join(row["start"] for row in late)
+        why = f"screening had no time for {left_out}" if found else ""
+        return Decided(found, why, told)
+
+    fitting = current.decisions.settle("time for a second look", decide)
+    return [
+        {**row, "pixels": fitting[row["start"]], "fits": True} if row["start"] in fitting else row
+        for row in ranked
+    ]
+
+
+def _fits(
+    current: Session,
+    dataset: Dataset,
+    row: Mapping[str, Any],
+    budget: Budget,
+    texts: TextCache | None,
+    asked: FitOptions,
+) -> tuple[bool, int | None]:
+    """Return whether a start can be built and evaluated in what is left, and its input size."""
+    from headstart.errors import StartError
+    from headstart.starts import find_start
+    from headstart.training.machine.memory import is_out_of_memory
+    from headstart.tuning.cut_off import cut_off
+    from headstart.tuning.fitting import fitting_setup
+
+    start = find_start(row["start"])
+    strategy = default_strategy(start)[0].name if asked.strategy == AUTO else asked.strategy
+    options = replace(training_options(asked), strategy=strategy, input_size=None)
+    ends = None if budget.limit_seconds is None else time.monotonic() + _LOOK * budget.left
+    too_long = StartError("building and measuring it took too long again.")
+    device = current.company.device
+    budget.forget(start.address)  # its pace may be that of a busy moment
+    try:
+        with cut_off(ends, lambda: too_long):
+            setup, _, _ = fitting_setup(dataset, start, options, budget, device=device, texts=texts)
+    except (StartError, RuntimeError, MemoryError) as error:
+        if not isinstance(error, StartError) and not is_out_of_memory(error):
+            raise
+        emit("note", text=f"{start.address} was looked at again, and is left out: {error}")
+        return False, None
+    return True, setup.size
+
+
+def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str) -> list[Entrant]:
+    """Return the starts that take part; those without a score where nothing has one.
+
+    Beside what has a score stands what had none for want of time alone, if a second look has found
+    that it fits by now.
+
+    Args:
+        ranked: A record of each start, the best first.
+        dataset: Says which way its headline figure is better.
+        asked: The strategy that the user asked for, or ``auto``.
+    """
+    from headstart.searching.arms import Entrant
+    from headstart.starts import find_start
+    from headstart.tasks import find_task
+
+    task = find_task(dataset.schema.task)
+    sign = 1.0 if task.figures[task.headline].is_higher_better else -1.0
+    scored = [row for row in ranked if row["score"] is not None] or list(ranked[:1])
+    found = []
+    later = [row for row in ranked if row.get("fits") and row not in scored]
+    for row in [*scored, *later]:
+        start = find_start(row["start"])
+        own, _ = default_strategy(start)
+        score, nothing = row["score"], float("nan")
+        found.append(
+            Entrant(
+                start=start.address,
+                strategy=own.name if asked == AUTO else asked,
+                size=row["pixels"],
+                is_frozen_useful=own.probes or not own.loops,
+                score=nothing if score is None else sign * score,
+                noise=nothing if score is None else (row["high"] - row["low"]) / 2,
+            )
+        )
+    return found

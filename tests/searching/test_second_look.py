@@ -1,0 +1,100 @@
+"""A start that was refused in a busy moment is looked at again when time is left."""
+
+import math
+
+import pytest
+import torch
+from small_runs import few_digits
+
+import headstart as hs
+from headstart.ranking import screen
+from headstart.searching.arms import BracketPlan
+from headstart.starts import find_start
+from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.budget import Budget
+
+QUICK, LATE = "scratch/simple-cnn", "scratch/quick-cnn-small"
+STARTS = [QUICK, LATE]
+BUSY, FREE = 0.05, 1e-4  # seconds of a pass a sample
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def passes(work_clock, monkeypatch):
+    """Let passes of one start take what the test says, measurement by measurement."""
+    said = []
+
+    def measure(setup, dataset, **_):
+        if setup.model.encoder.start.address != LATE:
+            return FREE
+        return said.pop(0) if len(said) > 1 else said[0]
+
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", measure)
+    return said
+
+
+def screened():
+    found = screen(
+        few_digits(),
+        [find_start(address) for address in STARTS],
+        budget=Budget(40.0),
+        seconds=8.0,
+        asked=TrainingOptions(),
+        device=torch.device("cpu"),
+        on_made=lambda *_: None,
+    )
+    return {one.start.address: one for one in found}
+
+
+def test_a_busy_moment_refuses_no_start(passes):
+    passes += [BUSY, BUSY, FREE]
+    late = screened()[LATE]
+    assert not math.isnan(late.score.value)
+    assert not late.is_late
+
+
+def test_what_was_too_slow_for_its_part_is_measured_anew_with_what_the_others_have_left(passes):
+    passes += [BUSY] * 4 + [FREE]  # all looks of the first try, and the second one is free
+    assert not math.isnan(screened()[LATE].score.value)
+
+
+def test_a_start_that_stays_slow_is_left_out_for_want_of_time_and_says_so(passes):
+    passes += [BUSY]
+    late = screened()[LATE]
+    assert math.isnan(late.score.value)
+    assert late.is_late
+    assert "too slow for its" in late.note
+
+
+def test_a_start_that_screening_refused_takes_part_when_the_machine_is_free_again(passes, tmp_path):
+    passes += [BUSY] * 8 + [FREE]  # screening tries it twice, with four looks each
+    run = hs.fit(few_digits(), budget="40s", out=str(tmp_path / "run"), starts=STARTS)
+    refused = {row["start"]: row for row in run.options["candidates"]}[LATE]
+    assert refused["score"] is None
+    assert refused["is_late"]
+    arms = [row for row in run.options["arms"] if row["start"] == LATE]
+    assert any("16 of 16 steps" in row["note"] for row in arms)
+    choices = {choice["name"]: choice for choice in run.options["choices"]}
+    assert choices["time for a second look"]["value"] == LATE
+
+
+def test_a_start_whose_arm_was_refused_is_trained_with_what_the_others_have_left(
+    passes, tmp_path, monkeypatch
+):
+    passes += [FREE]
+
+    def planned(arms, cost_of, **_):
+        kept = tuple(arm for arm in arms if arm.start != LATE)
+        dropped = tuple(
+            (arm, "0 of at least 25 steps would fit") for arm in arms if arm not in kept
+        )
+        return BracketPlan(kept, dropped)
+
+    monkeypatch.setattr("headstart.searching.bracket.plan_bracket", planned)
+    run = hs.fit(few_digits(), budget="40s", out=str(tmp_path / "run"), starts=STARTS)
+    arms = [row for row in run.options["arms"] if row["start"] == LATE]
+    assert any("16 of 16 steps" in row["note"] for row in arms)
