@@ -12,6 +12,7 @@ import headstart as hs
 from headstart.errors import Interrupted, OptionError, RunFolderError
 from headstart.events import listen
 from headstart.recipes.on_all import plan_on_all
+from headstart.recipes.run import open_run
 
 N = 90
 SAID = {"device": "cpu", "folds": 3, "train_on_all": True, "quiet": True}
@@ -145,7 +146,7 @@ def test_what_fit_hands_over_is_made_of_all_rows_too(tmp_path, processor_clock):
     for text in (" ".join(run.report().split()), (run.path / "report.html").read_text()):
         assert (said in text) == (alike < 3)
     rows = _classes(20).drop(columns="label")
-    assert len(hs.Run(place).predict(rows)) == 20
+    assert len(open_run(place).predict(rows)) == 20
 
 
 def test_folds_that_found_something_else_give_no_steps(tmp_path):

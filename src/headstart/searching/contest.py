@@ -317,7 +317,9 @@ class _Contest:
         """
         while (spec := self.pool.best_trained()) is not None:
             longer = replace(spec, length=spec.length * _LONGER)
-            if self.former.has(longer) or not self._has_time_to_end(longer, None, longer.name):
+            # the better one need not be the one that is chosen: what is within noise stands
+            is_made = self.former.has(longer) or longer in self.pool.specs.values()
+            if is_made or not self._has_time_to_end(longer, None, longer.name):
                 return
             self.crew.run("longer", [Job(longer)], partial(self._end, ""))
             made = [c.name for c in self.pool.contenders if self.pool.specs[c.name] == longer]
