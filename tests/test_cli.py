@@ -245,6 +245,7 @@ def test_all_bad_options_are_reported_at_once(capsys: pytest.CaptureFixture[str]
     [
         (["fit"], "'headstart fit' needs DATA. Folder, table or name. Usage: headstart fit DATA"),
         (["fit", "a", "b"], "Unexpected argument 'b'. Usage: headstart fit DATA [options]."),
+        (["fit", "a", "--label", "x", "y"], "columns of --label, are written with a comma"),
         (["evaluate", "runs/a"], "'headstart evaluate' needs --start. A needed option."),
         (["ftt"], "Unknown command 'ftt'. Did you mean 'fit'?"),
         (["--verbos", "fit"], "Unknown option '--verbos' of 'headstart'."),

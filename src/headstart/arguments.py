@@ -76,7 +76,8 @@ def read_arguments(command: Command, words: Sequence[str]) -> Values:
     if not unknown:  # the value of an unknown option looks like one more argument
         problems += [
             f"Unexpected argument '{word}'. {_usage(command)} If it belongs to an option, write "
-            f"it directly after that option."
+            f"it directly after that option; several values of an option that takes one, such as "
+            f"columns of --label, are written with a comma between them."
             for word in positionals
         ]
     source = options.get("from", [])
