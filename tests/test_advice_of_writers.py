@@ -239,7 +239,7 @@ def with_gap(which: str | None) -> Any:
 CASES = {
     "a bundle of what writes": Case(
         lambda p: exported(p.run("talker"), p, "onnx"),
-        "Export for transformers, --to transformers",
+        "hand it to transformers: headstart export RUN --to transformers",
         lambda p: exported(p.run("talker"), p, "transformers"),
     ),
     "GGUF of what writes from two sides": Case(
@@ -294,8 +294,8 @@ CASES = {
     ),
     "ranking for several targets": Case(
         lambda p: hs.rank(hs.load(ROWS, label="label,kind"), starts=["scratch/linear"], quiet=True),
-        r"Rank by one of them \(--label\)",
-        lambda p: hs.rank(hs.load(ROWS, label="label"), starts=["scratch/linear"], quiet=True),
+        "Run 'headstart fit DATA --budget 10m' instead",
+        lambda p: hs.fit(hs.load(ROWS, label="label,kind"), budget="10m", dry_run=True, quiet=True),
     ),
     "draws without a temperature": Case(
         lambda p: asked(p, "talker", top_p=0.5, seed=3, max_tokens=2),

@@ -345,6 +345,16 @@ def test_it_is_evaluated_on_other_rows_and_refuses_texts_alone(run, tmp_path):
         hs.evaluate(str(run.path), alone)
 
 
+def test_a_run_of_the_texts_alone_has_other_items_and_the_report_is_named(run, tmp_path):
+    data = hs.load(str(run.path.parent / "reviews.csv"), text="review")
+    alone = hs.finetune(data, start="scratch/tfidf", out=str(tmp_path / "alone"), **QUICK)
+    for pair in ([run.path, alone.path], [alone.path, run.path]):
+        with pytest.raises(DataError, match=r"headstart report .*run\.$") as told:
+            hs.compare(list(map(str, pair)))
+    assert f"headstart report {run.path}." in str(told.value)
+    assert "text or image alone" in run.report()
+
+
 def test_a_joined_run_is_a_start_for_texts_alone(network, tmp_path):
     data = hs.load(reviews(80)[["review", "label"]], text="review")
     words = {"num_steps": 3, "out": str(tmp_path / "next")}

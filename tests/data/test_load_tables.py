@@ -254,9 +254,9 @@ def test_load_asks_for_the_image_column(folder):
     assert len(load(path, image_column="thumbnail").train) > 0
     with pytest.raises(DataError, match=r"Column 'imgae' is missing .* Did you mean 'image'"):
         load(path, image_column="imgae")
-    path = write(folder, {"text": ["a"] * NUM_ROWS, "label": rows()["label"]})
+    path = write(folder, {"words": ["a"] * NUM_ROWS, "label": rows()["label"]})
     with pytest.raises(
-        DataError, match=r"has no column of image bytes or of paths .*'text', 'label'"
+        DataError, match=r"has no column of image bytes or of paths .*'words', 'label'"
     ):
         load(path)
 

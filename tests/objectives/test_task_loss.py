@@ -130,12 +130,17 @@ def test_a_loss_that_says_it_is_a_mean_over_samples_is_one(labels, values, task)
     # summed by the network: the loss, how many tokens, how many are right, what smoothing spreads
     loss = labels[0][:, :1].abs()
     sums = (torch.cat([loss, torch.full_like(loss, 3), loss, loss], 1), torch.zeros(12))
+    # one window of six tokens each: the first and last of its answer, and which may be told
+    ends = torch.tensor([[1, 2, 1, 6]]).expand(12, -1) + 0
+    ends[:, :2] += torch.arange(12)[:, None] % 3
+    spans = (labels[0][:, :1, None].expand(-1, 6, 2) * torch.arange(12.0).view(6, 2), ends)
     logits, targets = {
         "classification": (labels[0], torch.arange(12) % 4),
         "multi-label": labels,
         "regression": values,
         **dict.fromkeys(("token-classification", "tagging", "seq2seq"), words),
         "text-generation": sums,
+        "question-answering": spans,
     }[task]
     assert LOSSES[task].is_sample_mean
     has_weights = find_task(task).has_classes and not find_task(task).tells_words

@@ -58,7 +58,7 @@ def rows() -> Dataset:
 
 
 # What writes reads answers, too: tests/test_translation.py and tests/test_answers_written.py.
-READING = [kind for kind in KINDS if kind not in ("sequences", "dialogues")]
+READING = [kind for kind in KINDS if kind not in ("sequences", "dialogues", "questions")]
 
 
 def make(kind: str) -> tuple[Preprocess, Dataset]:

@@ -24,7 +24,10 @@ class Doubling:
     def __init__(self, *inputs: NamedInput) -> None:
         self.record = SimpleNamespace(name="doubling")
         self.schema = SimpleNamespace(classes=())
-        self.task = SimpleNamespace(tells_words=False, has_classes=False, parts=())
+        self.is_pieced = False
+        self.task = SimpleNamespace(
+            tells_words=False, finds_texts=False, has_classes=False, parts=()
+        )
         session = SimpleNamespace(inputs=inputs or (NamedInput("x", "float32", (2,)),))
         self.members = (SimpleNamespace(session=session),)
         self.batches: list[tuple[int, ...]] = []

@@ -79,6 +79,8 @@ class PixelInputs:
     """Images as the feed takes them."""
 
     lengths = None
+    batch_order = None
+    told = None
     bad_samples = ()
 
     def __init__(self, images, targets, ids):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,17 +211,25 @@ def _places(
         return np.asarray(order[own.searchsorted(ids, sorter=order)])
     is_same_data = first.data["fingerprint"] == run.data["fingerprint"]
     why = "of the same data" if is_same_data else _what_differs(first, run)
+    advice = f"Make the second run with --from {first.path} and what is to differ, such as --start."
+    ours, theirs = ((each.data.get("source") or {}).get("beside") for each in (first, run))
+    if ours != theirs:  # a row's columns are a part of what it is: no second run can have the same
+        advice = (
+            "The report of the run with columns beside compares it on its own items with the texts "
+            "or images alone, and with the columns alone: headstart report "
+            f"{run.path if theirs else first.path}."
+        )
     raise DataError(
         f"{first.path} was tested on {len(ids):,} items and {run.path} on {len(own):,}, {why}; "
-        f"{shared:,} of them are the same. Expected the same test items. Make the second run with "
-        f"--from {first.path} and what is to differ, such as --start."
+        f"{shared:,} of them are the same. Expected the same test items. {advice}"
     )
 
 
 def _what_differs(first: FinishedRun, run: FinishedRun) -> str:
     """Return in words how the data of two runs differ."""
-    if first.data.get("name") != run.data.get("name"):
-        return f"of '{first.data.get('name')}' and '{run.data.get('name')}'"
+    one, other = (str(each.data.get("name")) for each in (first, run))
+    if Path(one).name != Path(other).name:  # a file may be named from here or from the root
+        return f"of '{one}' and '{other}'"
     ours, theirs = (each.data.get("source") or {} for each in (first, run))
     told = [
         f"{name} {ours.get(name)!r} and {theirs.get(name)!r}"

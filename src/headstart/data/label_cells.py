@@ -73,9 +73,16 @@ def read_cells(
 
 def _as_vectors(values: Sequence[object]) -> Sequence[object]:
     """Return ``0 1 0`` as a list of numbers, where all cells are such, of one length."""
-    words = [v for v in different(values) if not is_missing_cell(v)]
-    if not all(isinstance(word, str) and _VECTOR.fullmatch(word.strip()) for word in words):
+    if not any(issubclass(kind, str) for kind in kinds_of(values)):
         return values
+    # the first cell that is no vector ends it: most columns hold none
+    words = []
+    for word in different(values):
+        if is_missing_cell(word):
+            continue
+        if not (isinstance(word, str) and _VECTOR.fullmatch(word.strip())):
+            return values
+        words.append(word)
     if len({len(_DIGIT.findall(str(word))) for word in words}) != 1:
         return values
     return mapped(
