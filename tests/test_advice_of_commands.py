@@ -359,3 +359,16 @@ def left_out(most: float) -> list[str]:
 def test_what_a_command_advises_helps(name: str, follow, heard, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     follow(CASES[name])
+
+
+def test_several_values_of_an_option_are_written_with_a_comma(tmp_path, capsys, heard):
+    rows = [f"{i},{'ab'[i % 2]},{'xyz'[i % 3]}" for i in range(60)]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["n,one,two", *rows]) + "\n")
+    words = ["--start", "scratch/mlp", "--dry-run", "--budget", "100s"]
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["finetune", str(path), "--label", "one", "two", *words, *out]) == 2
+    told = capsys.readouterr().err
+    assert "with a comma between them" in told
+    assert main(["finetune", str(path), "--label", "one,two", *words, *out]) == 0
+    heard(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -167,23 +168,37 @@ def test_a_multilingual_marian_is_told_the_target_before_the_text(tmp_path):
         ("en,dee", "knows no language 'dee'.* Did you mean"),
     ],
 )
-def test_languages_that_say_too_little_are_refused(tmp_path, languages, told):
-    request = BuildRequest(texts=TEXTS, wanted=WANTED, tells_texts=True, languages=languages)
-    with pytest.raises(StartError, match=told):
-        build_encoder(find_start(str(_m2m(tmp_path / "m2m"))), request)
+def test_languages_that_say_too_little_are_refused(tmp_path, languages, told, heard):
+    start = find_start(str(_m2m(tmp_path / "m2m")))
+    words = {"texts": TEXTS, "wanted": WANTED, "tells_texts": True}
+    with pytest.raises(StartError, match=told) as refused:
+        build_encoder(start, BuildRequest(**words, languages=languages))
+    named = re.search(r"Say --languages (\S+) \(", str(refused.value))
+    advised = named[1] if named else "en,de"  # or another name
+    assert build_encoder(start, BuildRequest(**words, languages=advised)).preprocess.first_id
+    heard(refused.value)
 
 
-def test_what_is_no_table_and_whoever_is_told_no_language_are_refused(tmp_path):
+def test_what_is_no_table_and_whoever_is_told_no_language_are_refused(tmp_path, heard):
     folder = _opus(tmp_path / "opus")
     request = BuildRequest(texts=TEXTS, wanted=WANTED, tells_texts=True, languages="en,de")
-    with pytest.raises(StartError, match=r"is told no languages.* Leave --languages out"):
+    with pytest.raises(StartError, match=r"is told no languages.* Leave --languages out") as told:
         build_encoder(find_start(str(folder)), request)
+    request = BuildRequest(texts=TEXTS, wanted=WANTED, tells_texts=True)
+    assert build_encoder(find_start(str(folder)), request).preprocess.first_id is None
+    heard(told.value)
     table = json.loads((folder / "vocab.json").read_text())
     (folder / "vocab.json").write_text(json.dumps({**table, "more": 3}))
-    request = BuildRequest(texts=TEXTS, wanted=WANTED, tells_texts=True)
     with pytest.raises(StartError, match="is no table of ids"):
         build_encoder(find_start(str(folder)), request)
     (folder / "vocab.json").write_text(json.dumps(table))
+    config = (folder / "tokenizer_config.json").read_text()
+    (folder / "tokenizer_config.json").write_text('{"separate_vocabs": true}')
+    with pytest.raises(StartError, match=r"a table of ids for either side") as told:
+        build_encoder(find_start(str(folder)), request)
+    (folder / "tokenizer_config.json").write_text(config)  # another start: with one table
+    build_encoder(find_start(str(folder)), request)
+    heard(told.value)
     (folder / "source.spm").write_bytes(b"no")
     with pytest.raises(StartError, match=r"source\.spm' cannot be read"):
         build_encoder(find_start(str(folder)), request)
