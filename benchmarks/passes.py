@@ -105,6 +105,7 @@ class Pretended:
         self._inputs, self._num = inputs, len(inputs)
         self.lengths = None if inputs.lengths is None else np.tile(inputs.lengths, PRETENDED)
         self.targets = np.tile(inputs.targets, PRETENDED)
+        self.row_lengths = self.gathered = None  # of images and texts told as a whole
 
     def __len__(self) -> int:
         return self._num * PRETENDED

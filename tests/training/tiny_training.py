@@ -16,7 +16,7 @@ from headstart.training.options.recipe import Recipe, recipe_for
 from headstart.training.options.schedule import learning_rate_factor
 from headstart.training.options.strategy import build_optimizer, set_train_mode
 from headstart.training.options.training_options import TrainingOptions
-from headstart.types import Schema, Start
+from headstart.types import PlainInputs, Schema, Start
 
 
 def make_start(family="convnet", pretrained_on=None, address="scratch/resnet18") -> Start:
@@ -75,12 +75,9 @@ def blob_images(num=96, seed=0):
     return images, targets.astype(np.int64), np.arange(1_000, 1_000 + num)
 
 
-class PixelInputs:
+class PixelInputs(PlainInputs):
     """Images as the feed takes them."""
 
-    lengths = None
-    batch_order = None
-    told = None
     bad_samples = ()
 
     def __init__(self, images, targets, ids):

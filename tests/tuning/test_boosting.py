@@ -14,16 +14,15 @@ from headstart.tasks import CLASSIFICATION, TASKS
 from headstart.training.probing.tree_settings import MOST_TREES
 from headstart.tuning.baselines import BASELINES
 from headstart.tuning.baselines.boosting import BoostedTrees, boost_trees
-from headstart.types import BadSample, Schema
+from headstart.types import BadSample, PlainInputs, Schema
 
 REGRESSION = Schema("table", "regression", (), "price")
 
 
-class Cells:
+class Cells(PlainInputs):
     """Prepared rows in memory."""
 
     bad_samples: Sequence[BadSample] = ()
-    lengths = None
 
     def __init__(self, numbers: np.ndarray, codes: np.ndarray, targets: np.ndarray) -> None:
         self.numbers, self.codes, self.targets = numbers.astype(np.float32), codes, targets

@@ -23,14 +23,13 @@ from headstart.training.probing import boosting, forest, tree_settings
 from headstart.training.probing.trees import CategoryFold, round_down
 from headstart.tuning.grown import TooManyRowsError, grow
 from headstart.tuning.solving import _grown_in_time
-from headstart.types import Column, Schema, TableSpec
+from headstart.types import Column, PlainInputs, Schema, TableSpec
 
 
-class Rows:
+class Rows(PlainInputs):
     """Prepared rows in memory."""
 
     bad_samples = ()
-    lengths = None
 
     def __init__(self, numbers, codes, targets):
         self.numbers, self.codes, self.targets = numbers.astype(np.float32), codes, targets

@@ -94,11 +94,10 @@ def compare_runs(runs: Sequence[FinishedRun], *, seed: int = 0) -> Json:
 def best_of(runs: Sequence[FinishedRun]) -> FinishedRun:
     """Return the run with the best leading figure on its test items, the first of several."""
     task = runs[0].task
-    sign = 1.0 if task.figures[task.headline].is_higher_better else -1.0
 
     def rank(run: FinishedRun) -> float:
         value = (run.metrics["test"]["figures"].get(task.headline) or {}).get("value")
-        return -np.inf if value is None else sign * value
+        return -np.inf if value is None else task.figures[task.headline].sign * value
 
     return max(runs, key=rank)
 

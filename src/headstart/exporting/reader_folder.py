@@ -9,27 +9,22 @@ best few beginnings and ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
-from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied
-from headstart.exporting.transformers_files import WrittenFolder, write_files
+from headstart.exporting.transformers_files import WrittenFolder, assemble, write_files
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import QuestionPreprocess, QuestionTokens
-from headstart.starts.lora import merge_lora
-from headstart.starts.texts.networks import TextNetwork
 from headstart.tensors import evaluating, to_tensors
 from headstart.types import TextPair
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 _HEAD = "qa_outputs"
 _SHORT = (6, 3, 1)  # words of a question, and of a context, that fit most windows
@@ -60,38 +55,22 @@ def export_reader(model: Model, folder: str | Path, *, pairs: Sequence[TextPair]
 
 
 def _assembled(model: Model) -> PreTrainedModel:
-    """Return transformers' question answering with the model's weights, adapters merged."""
+    """Return transformers' question answering with the model's weights."""
     from transformers import AutoModelForQuestionAnswering
 
-    encoder = deepcopy(model.encoder).cpu()
-    merge_lora(encoder)
-    network = encoder.network
-    assert isinstance(network, TextNetwork)
-    base = network.model if network.pooling == "mean" else network.model.base_model
-    config = deepcopy(network.model.config)
-    config.num_labels = 2
     deciding = model.task.deciding
-    config.headstart = {"least_lead": deciding.least_lead, "most_tokens": deciding.most_tokens}
-    address = model.encoder.start.address
-    try:
-        with quiet_transformers():
-            whole = AutoModelForQuestionAnswering.from_config(config, dtype=torch.float32)
-    except ValueError as error:
-        raise ExportError(
-            f"transformers has no question answering for '{address}' ({config.model_type}). Serve "
-            "the run folder with headstart."
-        ) from error
-    head = getattr(whole, _HEAD, None)
-    own = base.state_dict()
-    wanted = set(whole.base_model.state_dict()) if head is not None else set()
-    if not isinstance(head, nn.Linear) or not wanted <= own.keys():
-        raise ExportError(
-            f"The weights of '{address}' do not fit transformers' {type(whole).__name__}. Serve "
-            "the run folder with headstart."
-        )
-    whole.base_model.load_state_dict({name: own[name] for name in wanted}, strict=True)
-    head.load_state_dict({name: t.cpu().float() for name, t in model.head.state_dict().items()})
-    return whole.eval()
+
+    def configure(config: PretrainedConfig) -> None:
+        config.num_labels = 2
+        config.headstart = {"least_lead": deciding.least_lead, "most_tokens": deciding.most_tokens}
+
+    return assemble(
+        model,
+        AutoModelForQuestionAnswering,
+        _HEAD,
+        what="question answering",
+        configure=configure,
+    )
 
 
 def _check(

@@ -10,22 +10,23 @@ that no entity goes on with nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied
-from headstart.exporting.transformers_files import WrittenFolder, set_labels, write_files
+from headstart.exporting.transformers_files import (
+    WrittenFolder,
+    assemble,
+    set_labels,
+    write_files,
+)
 from headstart.extras import quiet_transformers, require_text_extra
 from headstart.model import Model
 from headstart.preprocessing import WordPreprocess, WordTokens
-from headstart.starts.lora import merge_lora
-from headstart.starts.texts.networks import TextNetwork
 from headstart.tensors import evaluating
 
 if TYPE_CHECKING:
@@ -63,36 +64,16 @@ def export_tagger(model: Model, folder: str | Path, *, texts: Sequence[str]) -> 
 
 
 def _assembled(model: Model) -> PreTrainedModel:
-    """Return transformers' token classifier with the model's weights, adapters merged."""
+    """Return transformers' token classifier with the model's weights."""
     from transformers import AutoModelForTokenClassification
 
-    encoder = deepcopy(model.encoder).cpu()
-    merge_lora(encoder)
-    network = encoder.network
-    assert isinstance(network, TextNetwork)
-    base = network.model if network.pooling == "mean" else network.model.base_model
-    config = deepcopy(network.model.config)
-    set_labels(config, model, model.schema.classes)
-    address = model.encoder.start.address
-    try:
-        with quiet_transformers():
-            whole = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
-    except ValueError as error:
-        raise ExportError(
-            f"transformers has no token classifier for '{address}' ({config.model_type}). Serve "
-            "the run folder with headstart."
-        ) from error
-    head = getattr(whole, _CLASSIFIER, None)
-    own = base.state_dict()
-    wanted = whole.base_model.state_dict().keys()
-    if not isinstance(head, nn.Linear) or not wanted <= own.keys():
-        raise ExportError(
-            f"The weights of '{address}' do not fit transformers' {type(whole).__name__}. Serve "
-            "the run folder with headstart."
-        )
-    whole.base_model.load_state_dict({name: own[name] for name in wanted}, strict=True)
-    head.load_state_dict({name: t.cpu().float() for name, t in model.head.state_dict().items()})
-    return whole.eval()
+    return assemble(
+        model,
+        AutoModelForTokenClassification,
+        _CLASSIFIER,
+        what="token classifier",
+        configure=lambda config: set_labels(config, model, model.schema.classes),
+    )
 
 
 def _check(

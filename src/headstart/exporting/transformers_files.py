@@ -7,19 +7,23 @@ ids that the model was trained on, text by text, before logits are compared.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart.errors import ExportError
 from headstart.exporting.folder import unreadable
+from headstart.extras import quiet_transformers
 from headstart.model import Model
 from headstart.preprocessing.tokenizer_files import CONFIG_NAME
 from headstart.preprocessing.tokens import TextTokenizer
+from headstart.starts.lora import merge_lora
+from headstart.starts.texts.networks import TextNetwork
 from headstart.types import TextPair
 
 if TYPE_CHECKING:
@@ -65,6 +69,55 @@ def set_labels(config: PretrainedConfig, model: Model, names: Sequence[str]) -> 
     config.id2label = dict(enumerate(names))
     config.label2id = {name: place for place, name in enumerate(names)}
     config.headstart = {"temperature": model.temperature}
+
+
+def assemble(
+    model: Model,
+    auto: Any,
+    head_name: str,
+    *,
+    what: str,
+    configure: Callable[[PretrainedConfig], None],
+) -> PreTrainedModel:
+    """Return a model of transformers with a model's weights, adapters merged.
+
+    Args:
+        model: A model with a transformers encoder and a linear head; it is left as it is.
+        auto: The class of transformers that makes one of a configuration.
+        head_name: What that class calls its linear head.
+        what: What that class is for, in refusals.
+        configure: Writes what the outputs are into a configuration.
+
+    Raises:
+        ExportError: If transformers has none for the encoder, or its weights do not fit.
+    """
+    encoder = deepcopy(model.encoder).cpu()
+    merge_lora(encoder)
+    network = encoder.network
+    assert isinstance(network, TextNetwork)
+    base = network.model if network.pooling == "mean" else network.model.base_model
+    config = deepcopy(network.model.config)
+    configure(config)
+    address = model.encoder.start.address
+    try:
+        with quiet_transformers():
+            whole: PreTrainedModel = auto.from_config(config, dtype=torch.float32)
+    except ValueError as error:
+        raise ExportError(
+            f"transformers has no {what} for '{address}' ({config.model_type}). Serve the run "
+            "folder with headstart."
+        ) from error
+    head = getattr(whole, head_name, None)
+    own = base.state_dict()
+    wanted = set(whole.base_model.state_dict()) if head is not None else set()
+    if not isinstance(head, nn.Linear) or not wanted <= own.keys():
+        raise ExportError(
+            f"The weights of '{address}' do not fit transformers' {type(whole).__name__}. Serve "
+            "the run folder with headstart."
+        )
+    whole.base_model.load_state_dict({name: own[name] for name in wanted}, strict=True)
+    head.load_state_dict({name: t.cpu().float() for name, t in model.head.state_dict().items()})
+    return whole.eval()
 
 
 class WrittenFolder:

@@ -25,7 +25,6 @@ from headstart.training.machine.footprint import LiveTensors
 from headstart.training.machine.memory import give_back_freed_memory
 from headstart.types import Inputs, Ragged, Rows, elements_of
 
-Gathered = Callable[[np.ndarray, np.ndarray], Ragged]
 MOST_SAMPLES = 128  # of one pass
 _TEXTS = 32  # of one pass on a CPU: 128 long ones take 1.25 to 1.4 times as long a text
 _PASS_BYTES = 320 * 10**6  # EfficientNet-Lite0 to 2 at their own sizes: sixteen photos
@@ -75,7 +74,7 @@ def run_batches(
         return tell_texts(model, inputs, name=name)
     num = len(inputs)
     lengths = inputs.lengths
-    gathered: Gathered | None = getattr(inputs, "gathered", None)
+    gathered = inputs.gathered
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
     rows: list[np.ndarray] = []
     passed: list[np.ndarray] = []

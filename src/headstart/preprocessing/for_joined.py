@@ -26,6 +26,7 @@ from headstart.types import (
     BadSample,
     Dataset,
     Finding,
+    Gathered,
     Inputs,
     Modality,
     Rows,
@@ -92,6 +93,11 @@ class JoinedInputs:
     def told(self) -> Rows | None:
         """None: the task says what is learned of a target."""
         return self.main.told
+
+    @property
+    def gathered(self) -> Gathered | None:
+        """How windows of a text become a row; there are none."""
+        return self.main.gathered
 
     def __len__(self) -> int:
         return len(self.main)

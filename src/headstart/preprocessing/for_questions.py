@@ -24,7 +24,7 @@ from headstart.preprocessing.inputs import Tokens
 from headstart.preprocessing.pair_frame import PairFrame
 from headstart.types import Finding, Inputs, Rows, TextPair
 from headstart.types.questions import NOWHERE, GoldAnswers, tokens_of_span
-from headstart.types.ragged import Ragged
+from headstart.types.ragged import Gathered, Ragged
 
 NO_CONTEXT = "the tokenizer leaves nothing of its context"
 _PLACES = ("token_starts", "token_ends", "first_tokens", "num_tokens", "num_windows")
@@ -204,14 +204,10 @@ class QuestionTokens(Tokens):
         padded = (Ragged.of(each).padded(NOWHERE).astype(np.int64) for each in (starts, ends))
         return *padded, np.array(begins), np.array(sizes), counts
 
-    def gathered(self, places: np.ndarray, outputs: np.ndarray) -> Ragged:
-        """Return what is told of the tokens of contexts, with their places, a row a question.
-
-        Args:
-            places: int64, shape (B,).
-            outputs: Of each token of each window of these, shape (M, T, K).
-        """
-        return gathered(self.where(places), outputs)
+    @property
+    def gathered(self) -> Gathered:
+        """Makes rows of what is told of the tokens of contexts, with their places."""
+        return lambda places, outputs: gathered(self.where(places), outputs)
 
 
 def gathered(where: Sequence[np.ndarray], outputs: np.ndarray) -> Ragged:

@@ -323,18 +323,23 @@ class TextTokenizer:
             before: Ids of special tokens before every text.
             behind: Those behind it.
         """
+        from tokenizers import Tokenizer
         from tokenizers.processors import TemplateProcessing
 
-        found = TextTokenizer(self.files(), self.max_length, self.origin)
-        sides = [[(found.token(i), i) for i in side] for side in (before, behind)]
-        found._backend.post_processor = TemplateProcessing(
+        sides = [[(self.token(i), i) for i in side] for side in (before, behind)]
+        backend = Tokenizer.from_str(self._backend.to_str())
+        backend.post_processor = TemplateProcessing(
             single=[*(t for t, _ in sides[0]), "$A", *(t for t, _ in sides[1])],
             special_tokens=list(dict.fromkeys([*sides[0], *sides[1]])),
         )
         # classes of one family would put their own frame around a text again when they are loaded
         own = {k: v for k, v in self._config.items() if k not in _OF_LANGUAGES}
         config = {**own, "tokenizer_class": GENERAL_CLASS}
-        files = {**found.files(), CONFIG_NAME: json.dumps(config).encode()}
+        files = {
+            **self.files(),
+            TOKENIZER_NAME: backend.to_str(pretty=False).encode(),
+            CONFIG_NAME: json.dumps(config).encode(),
+        }
         return TextTokenizer(files, self.max_length, self.origin)
 
     def files(self) -> dict[str, bytes]:

@@ -146,7 +146,8 @@ def screen(
         # what is grown or solved for here is no sample of the work, but the whole of it
         seconds = min(max(seconds, budget.may_take("screened rows")), _MOST_ROW_SECONDS)
     until = budget.spent + seconds
-    metric, sign = _headline(dataset)
+    task = find_task(dataset.schema.task)
+    metric, sign = task.headline, task.figures[task.headline].sign
     found: list[Candidate] = []
     opening = Opening()
     best = float("-inf")
@@ -200,12 +201,6 @@ def screen(
     if not is_possible():
         raise _none_tried(found)
     return sorted(found, key=lambda one: _order(one, sign))
-
-
-def _headline(dataset: Dataset) -> tuple[str, float]:
-    """Return the name of the figure that is chosen by, and 1 or -1 where less is better."""
-    task = find_task(dataset.schema.task)
-    return task.headline, 1.0 if task.figures[task.headline].is_higher_better else -1.0
 
 
 def _late(found: Sequence[Candidate]) -> list[int]:

@@ -127,7 +127,6 @@ def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str
     from headstart.tasks import find_task
 
     task = find_task(dataset.schema.task)
-    sign = 1.0 if task.figures[task.headline].is_higher_better else -1.0
     scored = [row for row in ranked if row["score"] is not None] or list(ranked[:1])
     found = []
     later = [row for row in ranked if row.get("fits") and row not in scored]
@@ -141,7 +140,7 @@ def entries_of(ranked: Sequence[Mapping[str, Any]], dataset: Dataset, asked: str
                 strategy=own.name if asked == AUTO else asked,
                 size=row["pixels"],
                 is_frozen_useful=own.probes or not own.loops,
-                score=nothing if score is None else sign * score,
+                score=nothing if score is None else task.figures[task.headline].sign * score,
                 noise=nothing if score is None else (row["high"] - row["low"]) / 2,
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,16 @@ from headstart.serving.tensors import texts_of
 _NUMBER_KINDS = "biuf"
 
 
+def _row_names(num: int) -> list[str]:
+    return [f"row {place + 1}" for place in range(num)]
+
+
 def read_rows(kind: str, data: bytes, bundle: Bundle, limits: ServerLimits) -> Named:
     """Return the rows of a JSON list of objects, or of a CSV."""
     if kind == CSV:
         table = read_csv(data, bundle)
         check_num_rows(table.num_rows, limits)
-        return table, [f"row {place + 1}" for place in range(table.num_rows)]
+        return table, _row_names(table.num_rows)
     found = read_json(data)
     if isinstance(found, dict):
         inner = found.get("rows")
@@ -46,7 +50,7 @@ def read_rows(kind: str, data: bytes, bundle: Bundle, limits: ServerLimits) -> N
     for place, row in enumerate(found):
         if not isinstance(row, dict) or any(isinstance(v, dict | list) for v in row.values()):
             raise bad_request(f"Row {place + 1} is no JSON object from columns to plain values.")
-    return found, [f"row {place + 1}" for place in range(len(found))]
+    return found, _row_names(len(found))
 
 
 def column_inputs(preprocess: Preprocess) -> list[RawInput]:
@@ -57,19 +61,25 @@ def column_inputs(preprocess: Preprocess) -> list[RawInput]:
     return [RawInput(c.name, datatypes.get(c.kind, "BYTES")) for c in table.spec.columns]
 
 
+def _columns_of(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the tensors of a request, each as a column: shape (N,)."""
+    for name, array in arrays.items():
+        if array.ndim > 2 or array.size != len(array):
+            raise bad_request(f"'{name}' is a column; expected the shape [rows] or [rows, 1].")
+        yield name, array.ravel()
+
+
 def row_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
     """Return the rows of tensors, one a column."""
     import pyarrow as pa
 
     del limits  # the body's own is the limit of a cell
     columns = {}
-    for name, array in arrays.items():
-        if array.ndim > 2 or array.size != len(array):
-            raise bad_request(f"'{name}' is a column; expected the shape [rows] or [rows, 1].")
-        is_number = array.dtype.kind in _NUMBER_KINDS
-        columns[name] = array.ravel().tolist() if is_number else texts_of(arrays, name)
+    for name, column in _columns_of(arrays):
+        is_number = column.dtype.kind in _NUMBER_KINDS
+        columns[name] = column.tolist() if is_number else texts_of(arrays, name)
     table = pa.table(columns)
-    return table, [f"row {place + 1}" for place in range(table.num_rows)]
+    return table, _row_names(table.num_rows)
 
 
 def example_row(preprocess: Preprocess) -> tuple[str, str]:
@@ -142,11 +152,7 @@ def joined_inputs(preprocess: Preprocess) -> list[RawInput]:
 
 def picture_rows(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
     """Return rows of tensors, of which one holds the bytes of files."""
-    columns = {}
-    for name, array in arrays.items():
-        if array.ndim > 2 or array.size != len(array):
-            raise bad_request(f"'{name}' is a column; expected the shape [rows] or [rows, 1].")
-        columns[name] = array.ravel().tolist()
+    columns = {name: column.tolist() for name, column in _columns_of(arrays)}
     rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     for row in rows:
         for name, cell in row.items():
@@ -155,7 +161,7 @@ def picture_rows(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Name
                     row[name] = cell.decode()
                 except UnicodeDecodeError:  # no word of a category
                     check_image(cell, limits)
-    return rows, [f"row {place + 1}" for place in range(len(rows))]
+    return rows, _row_names(len(rows))
 
 
 def example_joined(preprocess: Preprocess) -> tuple[str, str]:

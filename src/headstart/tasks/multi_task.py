@@ -74,10 +74,6 @@ class MultiTask(Task):
         strata[~has] = strata.max(initial=0) + 1
         return strata
 
-    def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
-        """Return nothing: each part has classes of its own, or none."""
-        return np.zeros(0, np.int64)
-
     # Learning -----------------------------------------------------------------------------------
 
     def settled(self, train_targets: Rows) -> Task:

@@ -51,6 +51,26 @@ def array_of(rows: Rows) -> np.ndarray:
     return np.asarray(rows)
 
 
+def records_of(rows: Rows, dtype: np.dtype, expected: str) -> np.ndarray:
+    """Return rows of records as the array they are.
+
+    Args:
+        rows: What a model gave.
+        dtype: Of its records.
+        expected: What these are, for the refusal.
+
+    Raises:
+        OptionError: They are of another task.
+    """
+    found = rows if isinstance(rows, np.ndarray) else np.empty(0)
+    if found.dtype != dtype:
+        raise OptionError(
+            f"There are rows of {getattr(rows, 'dtype', type(rows).__name__)}, expected "
+            f"{expected}. Give what this task's model gives."
+        )
+    return found
+
+
 def texts_of(column: TextColumn | np.ndarray) -> TextColumn:
     """Return a column of texts, or refuse one of numbers.
 

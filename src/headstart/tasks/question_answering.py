@@ -28,7 +28,7 @@ from headstart.evaluation.answers_found import (
     tune_silence,
 )
 from headstart.tasks.found_spans import MOST_TOKENS, LookedAt, best_spans, texts_of_spans
-from headstart.tasks.plain import TextColumn, array_of, texts_of
+from headstart.tasks.plain import TextColumn, array_of, records_of, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.task import Task
 from headstart.tasks.words import Pairing, TaskWords
@@ -56,13 +56,7 @@ def found_of(rows: Rows) -> np.ndarray:
     Raises:
         OptionError: It is of another task.
     """
-    found = rows if isinstance(rows, np.ndarray) else np.empty(0)
-    if found.dtype != FOUND:
-        raise OptionError(
-            f"There are rows of {getattr(rows, 'dtype', type(rows).__name__)}, expected a span of "
-            "each context. Give what this task's model gives."
-        )
-    return found
+    return records_of(rows, FOUND, "a span of each context")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,10 +89,6 @@ class AnswerTask(Task):
     def strata(self, targets: Rows) -> np.ndarray:
         """Return whether each question has an answer."""
         return np.array([bool(one.texts) for one in array_of(targets).tolist()], np.int64)
-
-    def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
-        """Return nothing: there are no classes."""
-        return np.zeros(0, np.int64)
 
     def num_outputs(self, schema: Schema) -> int:
         """Return 2 for each token: whether the answer begins with it, and whether it ends."""

@@ -69,10 +69,6 @@ class Regression(Task):
         # Equal targets fall into one part, whatever their order.
         return np.searchsorted(np.sort(values)[cuts], values, side="right")
 
-    def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
-        """Return nothing: there are no classes."""
-        return np.zeros(0, np.int64)
-
     def plain_problems(self, targets: Rows, num_classes: int) -> Sequence[PlainProblem]:
         """Return the task itself."""
         return (PlainProblem(array_of(targets), 0),)

@@ -31,7 +31,7 @@ from headstart.evaluation import (
     score_texts,
 )
 from headstart.extras import require_extra
-from headstart.tasks.plain import TextColumn, array_of, texts_of
+from headstart.tasks.plain import TextColumn, array_of, records_of, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.task import Task
 from headstart.types import Comparison, Figure, Prediction, Rows, Schema
@@ -46,13 +46,7 @@ def told_of(rows: Rows) -> np.ndarray:
     Raises:
         OptionError: It is of another task.
     """
-    found = rows if isinstance(rows, np.ndarray) else np.empty(0)
-    if found.dtype != TOLD:
-        raise OptionError(
-            f"There are rows of {getattr(rows, 'dtype', type(rows).__name__)}, expected texts with "
-            "what was told of their tokens."
-        )
-    return found
+    return records_of(rows, TOLD, "texts with what was told of their tokens")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,10 +88,6 @@ class TextTask(Task):
     def strata(self, targets: Rows) -> np.ndarray:
         """Return one stratum: no text is of a kind."""
         return np.zeros(len(targets), np.int64)
-
-    def class_counts(self, targets: Rows, num_classes: int) -> np.ndarray:
-        """Return nothing: there are no classes."""
-        return np.zeros(0, np.int64)
 
     def num_outputs(self, schema: Schema) -> int:
         """Return 0: the network has the vocabulary, and the head adds nothing."""

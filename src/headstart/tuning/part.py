@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from headstart.types import BadSample, Finding, Inputs, Ragged, Rows
+from headstart.types import BadSample, Finding, Gathered, Inputs, Rows
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,12 @@ class Part:
         return None if told is None else told[self.places]
 
     @property
-    def gathered(self) -> Callable[[np.ndarray, np.ndarray], Ragged] | None:
+    def gathered(self) -> Gathered | None:
         """How what is told of windows becomes a row a sample, where these are read in windows."""
-        whole: Any = getattr(self.whole, "gathered", None)
-        return (
-            None if whole is None else lambda places, outputs: whole(self.places[places], outputs)
-        )
+        whole = self.whole.gathered
+        if whole is None:
+            return None
+        return lambda places, outputs: whole(self.places[places], outputs)
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return one batch of the part."""

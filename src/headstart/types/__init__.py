@@ -15,14 +15,11 @@ from headstart.types.data import (
     Data,
     Dataset,
     Identified,
-    Inputs,
-    PlainInputs,
     Samples,
     Schema,
     Split,
     SplitName,
     TaskName,
-    elements_of,
 )
 from headstart.types.deciding import PLAINLY, Deciding
 from headstart.types.documents import Stretch
@@ -40,6 +37,7 @@ from headstart.types.findings import (
     Severity,
     in_number,
 )
+from headstart.types.inputs import Inputs, PlainInputs, elements_of
 from headstart.types.modalities import (
     MODALITIES,
     Modality,
@@ -71,7 +69,7 @@ from headstart.types.starts import (
 )
 
 if TYPE_CHECKING:
-    from headstart.types.ragged import Ragged, Rows
+    from headstart.types.ragged import Gathered, Ragged, Rows
 
 __all__ = [
     "ANSWERER",
@@ -98,6 +96,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Framing",
+    "Gathered",
     "GreyLevels",
     "Identified",
     "ImageSpec",
@@ -136,7 +135,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import what needs NumPy when it is first used, so that no help waits for it."""
-    if name not in ("Ragged", "Rows"):
+    if name not in ("Gathered", "Ragged", "Rows"):
         raise AttributeError(f"module 'headstart.types' has no attribute '{name}'")
     from headstart.types import ragged
 

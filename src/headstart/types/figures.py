@@ -34,6 +34,11 @@ class Measure:
     is_higher_better: bool = True
     unit: Literal["", "percent", "target"] = ""
 
+    @property
+    def sign(self) -> float:
+        """1, or -1 where less is better."""
+        return 1.0 if self.is_higher_better else -1.0
+
 
 @dataclass(frozen=True)
 class Figure:

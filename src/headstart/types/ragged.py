@@ -7,7 +7,7 @@ an array; what needs one width (a batch on a device) asks for ``padded``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, overload
 
@@ -116,3 +116,7 @@ class Ragged:
 
 # One row a sample: an array of N rows, or rows of different lengths.
 Rows: TypeAlias = np.ndarray | Ragged
+
+# How what is told of parts of samples becomes a row a sample: places of these, int64, shape (B,),
+# and what was told of each part, float32, shape (M, T, K).
+Gathered: TypeAlias = Callable[[np.ndarray, np.ndarray], Ragged]

@@ -15,6 +15,7 @@ from headstart.starts.addresses import Address
 from headstart.starts.architecture import Architecture
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
 from headstart.starts.texts.catalog import NO_LICENCE, cached_folder
+from headstart.starts.texts.writer_configs import SEQUENCE_TYPES
 from headstart.types import Start
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _BUILDER = "sequences"
 # Characters of both sides to a token, and the fewest tokens: each is met some hundred times, and
 # the vocabulary's share of a step stays a fifth.
 _EACH, _LEAST_SIZE = 600, 1024
-# As ``sequences.SEQUENCE_TYPES``; there they are built, which needs torch.
-_TYPES = ("bart", "m2m_100", "marian", "mbart", "mt5", "t5")
 
 
 class SequenceProvider(Provider):
@@ -46,7 +45,7 @@ class SequenceProvider(Provider):
         """Return whether it is the small one, or a folder whose configuration is of such a kind."""
         if address.kind == "scratch":
             return address.name == NAME
-        return _kind_of(_folder_of(address)) in _TYPES
+        return _kind_of(_folder_of(address)) in SEQUENCE_TYPES
 
     def addresses(self, text: str) -> Sequence[str]:
         """Return the small one."""

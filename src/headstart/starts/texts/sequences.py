@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from headstart.errors import StartError
 from headstart.extras import quiet_transformers
 from headstart.starts.texts.configs import attention_of
-from headstart.starts.texts.writer_configs import Writers
+from headstart.starts.texts.writer_configs import SEQUENCE_TYPES, Writers
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from headstart.preprocessing.tokens import TextTokenizer
     from headstart.types.texts import Telling
 
-# Their targets are what their tokenizer makes of a text, moved by one place. NLLB is an M2M100.
-SEQUENCE_TYPES = ("bart", "m2m_100", "marian", "mbart", "mt5", "t5")
 BUILDER = "sequences"
 _WIDTH, _BLOCKS, _HEADS, _INNER, _POSITIONS = 256, 3, 4, 1024, 1024
 _DROPOUT = 0.1

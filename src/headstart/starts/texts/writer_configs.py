@@ -17,6 +17,9 @@ from headstart.extras import require_text_extra
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+# Encoder–decoders whose targets are what their tokenizer makes of a text, moved by one place. NLLB
+# is an M2M100.
+SEQUENCE_TYPES = ("bart", "m2m_100", "marian", "mbart", "mt5", "t5")
 # Of a configuration what decides the function of a network is all but these.
 _SILENT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 _CODE = ("auto_map", "quantization_config", "trust_remote_code")
