@@ -106,3 +106,38 @@ def predict(run, folder: Path, *, is_whole: bool) -> object:
 )
 def test_what_is_advised_of_samples_is_answered(do, said, run, follow, heard) -> None:
     follow(Case(partial(do, run, is_whole=False), said, partial(do, run, is_whole=True)))
+
+
+SENTENCES = [[f"Ada{i}", "lives", "in", "Rome"] for i in range(N)]
+TOLD_OF_WORDS = {
+    "tags": (
+        {"tokens": SENTENCES, "ner_tags": [["B-PER", "O", "O", "O"]] * N},
+        {"label": "ner_tags"},
+    ),
+    "a text": (
+        {"source": [" ".join(s) for s in SENTENCES], "target": [s[0] for s in SENTENCES]},
+        {},
+    ),
+    "an answer to a prompt": (
+        {"prompt": [" ".join(s) for s in SENTENCES], "completion": [s[0] for s in SENTENCES]},
+        {},
+    ),
+    "a place": (
+        {
+            "question": [f"Who is number {i}?" for i in range(N)],
+            "context": [" ".join(s) for s in SENTENCES],
+            "answers": [{"text": [s[0]], "answer_start": [0]} for s in SENTENCES],
+        },
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("told_of", TOLD_OF_WORDS)
+def test_columns_are_not_offered_to_what_would_refuse_them(told_of: str, heard) -> None:
+    columns, said = TOLD_OF_WORDS[told_of]
+    whole = pd.DataFrame({**columns, "price": np.arange(N) * 1.5})
+    notes = [note for note in hs.load(whole, **said).notes if "not used" in note]
+    assert notes == ["Columns that are not used: 'price'."]
+    with pytest.raises(hs.DataError, match="Leave --beside out"):
+        hs.load(whole, beside=["price"], **said)

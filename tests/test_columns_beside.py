@@ -23,11 +23,13 @@ from headstart.model import Ensemble, Member, model_outputs
 from headstart.preprocessing import JoinedInputs, given_of, rows_of, without_rows
 from headstart.serving.forms import form_of
 from headstart.serving.limits import ServerLimits
-from headstart.starts import rebuild_encoder
+from headstart.starts import find_start, rebuild_encoder
 from headstart.starts.joined import RowFeatures
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.baselines import Items, Rival
 from headstart.tuning.budget import Budget
 from headstart.tuning.column_worth import column_worth, columns_at, stand_ins
+from headstart.tuning.setup import set_up
 from headstart.tuning.together import Together
 from headstart.types import Column, TableSpec
 
@@ -433,3 +435,13 @@ def test_images_with_a_row_are_learned_from_together(tmp_path):
         hs.export(run, to="timm", out=str(tmp_path / "timm"))
     with pytest.raises(OptionError, match="columns stand beside these, which cannot be mixed"):
         hs.finetune(data, start="scratch/simple-cnn", mixup=0.2, out=str(tmp_path / "x"), **QUICK)
+
+
+def test_a_first_layer_is_learned_from_the_images_whatever_stands_beside():
+    def filters(beside: list[str]) -> torch.Tensor:
+        data = hs.load(pictures(40), image_column="image", beside=beside)
+        start, options = find_start("scratch/quick-cnn-small"), TrainingOptions(strategy="full")
+        network = set_up(data, start, options, device=torch.device("cpu")).model.encoder.network
+        return (network.main if beside else network).stem.filters
+
+    np.testing.assert_array_equal(filters(["all"]), filters([]))

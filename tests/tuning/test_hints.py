@@ -134,3 +134,11 @@ def test_of_very_many_classes_chance_misses_some(tmp_path):
     assert "confusion_matrix" not in made.metrics["test"]
     page = (tmp_path / "a" / "report.html").read_text()
     assert "The pairs of 120 classes that are mixed up most often" in page
+
+
+def test_a_model_that_answers_one_class_is_not_told_to_look_at_all_the_others(tmp_path):
+    made, hints = _run(_rows([400, 300, 300, 300, 300], apart=0.0), tmp_path / "a")
+    recalls = [one["recall"]["value"] for one in made.metrics["test"]["per_class"].values()]
+    assert sum(one < 0.1 for one in recalls) == 4
+    assert not hints  # that it guesses is said above the figures
+    assert "no better than guessing" in re.sub(r"\s+", " ", made.report())

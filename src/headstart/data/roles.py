@@ -27,7 +27,8 @@ from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, UnlabelledError, did_you_mean, quoted
 from headstart.preprocessing.dates import is_like_a_date
-from headstart.types import MODALITIES, Finding, Modality, Sentence
+from headstart.tasks import find_task
+from headstart.types import MODALITIES, Finding, Modality, Sentence, TaskName
 
 # Mean of a column, a wide character (Chinese, Japanese, Korean) counting as two.
 PROSE_WIDTH, PROSE_WORDS = 25, 5
@@ -83,10 +84,7 @@ def find_roles(
     free = [column for column in table.columns if column not in others_taken]
     roles = _find_main(table, free, options, beside)
     if not options.is_joined:
-        found = [
-            _unused(table, one.items) if one.kind == "unused" else one for one in roles.findings
-        ]
-        return replace(roles, findings=found)
+        return roles
     if roles.column is None:
         raise DataError(
             f"{table.where} has no column of texts or images that --beside "
@@ -229,25 +227,29 @@ def _texts(columns: Sequence[str], free: Sequence[str], *, is_found: bool) -> Ro
         sentence = what or f"Texts come from column '{columns[0]}'."
         findings.append(Finding("reading", "note", (), sentence))
     if unused := [other for other in free if other not in columns]:
-        sentence = f"Columns that are not used: {quoted(unused)}."
-        findings.append(Finding("unused", "note", unused, sentence))
+        findings.append(_unused(unused))
     return Roles("text", columns[0], columns[1] if is_pair else None, findings=findings)
 
 
-def _unused(table: Table, columns: Sequence[str]) -> Finding:
+def _unused(columns: Sequence[str], usable: Sequence[str] = ()) -> Finding:
     """Return which columns are not used, and how those are that could be learned from."""
-    usable = [
-        column
-        for column in columns
-        if is_cell_column(table.head(column)) and not IDENTIFIER.fullmatch(column)
-    ]
     named = " ".join(map(shlex.quote, usable)) if len(usable) <= FEW_OFFERED else ALL
     offer = f" To learn from them, too: --beside {named}." if usable else ""
     return Finding("unused", "note", (), f"Columns that are not used: {quoted(columns)}.{offer}")
 
 
+def takes_columns(task: TaskName) -> bool:
+    """Return whether columns help to tell it: a class or a number, and no words or places."""
+    known = find_task(task)
+    return not (known.tells_words or known.tells_texts or known.finds_texts)
+
+
 def unused_beside(
-    tables: Sequence[Table], taken: Sequence[str], roles: Roles, options: ReadOptions
+    tables: Sequence[Table],
+    taken: Sequence[str],
+    roles: Roles,
+    options: ReadOptions,
+    task: TaskName,
 ) -> list[Finding]:
     """Return which columns beside images or texts are not used, and which of them may name groups.
 
@@ -256,14 +258,20 @@ def unused_beside(
         taken: The target first, and the others that have a meaning.
         roles: Of the columns.
         options: What the user said.
+        task: What is told; where it takes no columns, none are offered.
     """
     if roles.column is None:
         return []
     known = {*taken, roles.column, roles.second, *roles.beside, options.group, *options.drop}
     unused = [column for column in tables[0].columns if column not in known]
     said = []
-    if unused and not any(one.kind == "unused" for one in roles.findings):
-        said.append(_unused(tables[0], unused))
+    if unused:
+        usable = [
+            column
+            for column in unused
+            if is_cell_column(tables[0].head(column)) and not IDENTIFIER.fullmatch(column)
+        ]
+        said.append(_unused(unused, usable if takes_columns(task) else ()))
     if options.group is not None:
         return said
     named = [c for c in unused if names_groups(c) and all(c in table.columns for table in tables)]

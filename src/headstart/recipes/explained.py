@@ -70,13 +70,24 @@ def explain_again(run: Run) -> None:
     check_finished(run)
     refuse_untested(run.path, run.metrics)
     if way_of(run.ensemble) is None:
-        raise _unexplained(run)
+        raise _not_explained_yet(run)
     found = explain_run(run.ensemble, own_data(run), shown_ids(run.path))
     if not found:
         raise _unexplained(run)
     path, content = run.path / EXPLANATIONS, json.dumps(found, default=str).encode()
     with disk_errors(path, len(content)):
         write_atomically(path, content)
+
+
+def _not_explained_yet(run: Run) -> RunFolderError:
+    """Return the refusal of inputs or answers that nothing explains, whatever the model holds."""
+    pair = " in pairs" if run.schema.sides else ""
+    beside = f"{pair} with columns beside them" if run.schema.beside else pair
+    return RunFolderError(
+        f"The model of {run.path} cannot be explained: {run.schema.task} of "
+        f"{run.schema.facts.nouns}{beside}, which is not done yet; expected one answer for an "
+        f"image, a text or a row alone. Leave --explain out."
+    )
 
 
 def _unexplained(run: Run) -> RunFolderError:
@@ -107,7 +118,7 @@ def checked_record(run: Run) -> dict[str, Any]:
         from headstart.explaining.explain import way_of
 
         if way_of(run.ensemble) is None:  # a check would be refused, too
-            raise _unexplained(run)
+            raise _not_explained_yet(run)
         raise RunFolderError(
             f"{run.path} has no {EXPLANATIONS}: nobody has checked whether explanations of its "
             f"model may be believed. Check it: headstart report {folder} --explain."

@@ -31,5 +31,5 @@ def learn_first_layer(model: Model, dataset: Dataset) -> None:
     num = len(dataset.train)
     places = np.unique(np.linspace(0, num - 1, min(num, _NUM_IMAGES)).astype(np.int64))
     images = model.encoder.preprocess.prepare(dataset, "train", places)
-    arrays = images.arrays(np.arange(len(images)))
-    model.learn_patches(*to_tensors(arrays, torch.device("cpu")))
+    pixels = images.arrays(np.arange(len(images)))[:1]  # cells of a row beside them come after
+    model.learn_patches(*to_tensors(pixels, torch.device("cpu")))

@@ -19,6 +19,9 @@ MAX_NAMED = 3
 def weak_classes(dataset: Dataset, recipe: Recipe, scores: dict[str, Scores]) -> list[Finding]:
     """Return that classes are found much less often than all others together, and what helps.
 
+    Nothing is said where most classes are missed and none of these is rare: such a model guesses,
+    which is no fault of single classes, and more samples of each would not help it.
+
     Args:
         dataset: Gives the samples of each class that were learned from.
         recipe: Says what has been done about rare classes.
@@ -30,6 +33,8 @@ def weak_classes(dataset: Dataset, recipe: Recipe, scores: dict[str, Scores]) ->
     trained = task.class_counts(dataset.train.targets, len(dataset.schema.classes))
     for name, found in scores.items():
         weak, others = _weak(found, dataset.schema.classes)
+        if 2 * len(weak) > len(trained) and not _rare(weak, trained):
+            return []
         if len(weak):
             return [_told(dataset, recipe, name, found, (weak, others, trained))]
     return []
@@ -75,12 +80,16 @@ def _told(
             f"({trained[k]} to train on)"
         )
     more = f" and {len(weak) - MAX_NAMED} more" if len(weak) > MAX_NAMED else ""
-    rare = [k for k in weak if FEWER * trained[k] <= np.delete(trained, k).mean()]
     sentence = (
         f"Found much less often than the others ({others:.0%}) in {split}: {', '.join(parts)}"
         f"{more}. "
-    ) + _remedy(dataset, recipe, noun, bool(rare))
+    ) + _remedy(dataset, recipe, noun, bool(_rare(weak, trained)))
     return Finding("imbalance", "warning", [classes[k] for k in weak], sentence)
+
+
+def _rare(weak: list[int], trained: np.ndarray) -> list[int]:
+    """Return those of the classes that have much fewer training samples than the others."""
+    return [k for k in weak if FEWER * trained[k] <= np.delete(trained, k).mean()]
 
 
 def _remedy(dataset: Dataset, recipe: Recipe, noun: str, is_rare: bool) -> str:

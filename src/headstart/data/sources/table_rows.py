@@ -14,12 +14,11 @@ from headstart.columnar import joined
 from headstart.data.kinds import Recognised, recognise
 from headstart.data.options import ReadOptions
 from headstart.data.records import Records
-from headstart.data.roles import Roles, need_column, no_inputs
+from headstart.data.roles import Roles, need_column, no_inputs, takes_columns
 from headstart.data.sources.columns import Table
 from headstart.data.sources.listed import row_number
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.rows import RowNames, TableSamples
-from headstart.tasks import find_task
 from headstart.types import Finding
 
 
@@ -120,8 +119,7 @@ def rows_beside(
     columns = [column for column in roles.beside if column not in naming]
     if not columns:
         return records
-    task = find_task(records.task)
-    if task.tells_words or task.tells_texts or task.finds_texts:
+    if not takes_columns(records.task):
         raise DataError(
             f"Columns beside texts ({quoted(columns)}) help to tell a class or a number of a "
             f"sample, and {records.name} asks for {records.task}. Leave --beside out."

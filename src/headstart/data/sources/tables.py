@@ -137,11 +137,11 @@ def read_tables(
         groups=groups,
         findings=[
             *said,
-            *roles.findings,
+            *(one for one in roles.findings if one.kind != "unused"),  # said below, by the task
             *splits.findings,
             *targets.findings,
             *(found.findings if found else ()),
-            *unused_beside(rows.tables, [target, *naming, *taken], roles, options),
+            *unused_beside(rows.tables, [target, *naming, *taken], roles, options, targets.task),
         ],
         modality=roles.modality,
         task=targets.task,
