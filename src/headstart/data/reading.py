@@ -30,7 +30,7 @@ from headstart.data.sources.formats import (
 from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
-from headstart.data.sources.named import EMBEDDED, NAMED, read_named, unknown_source
+from headstart.data.sources.named import EMBEDDED, NAMED, is_named, read_named, unknown_source
 from headstart.data.sources.part_files import find_parts, open_parts
 from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.split_words import split_of
@@ -101,14 +101,36 @@ def _read_splits(given: dict[str, Any], options: ReadOptions) -> Records:
     return read_tables(found, "splits", options)
 
 
+def refuse_missing(source: Any) -> None:
+    """Refuse a word that is no path and no name, before what reads data is even imported.
+
+    Args:
+        source: As ``load`` takes it; what is no word is left to the reading.
+
+    Raises:
+        DataError: If so.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return
+    address = os.fsdecode(source)
+    path, exists = _there(address)
+    if not exists and not address.startswith(PREFIXES) and not is_named(address):
+        raise unknown_source(address, _siblings(path))
+
+
+def _there(address: str) -> tuple[Path, bool]:
+    """Return the path that an address may be, and whether it is there."""
+    path = Path(address).expanduser()
+    try:
+        return path, path.exists()
+    except (OSError, ValueError):  # a name too long for a path, a NUL
+        return path, False
+
+
 def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
     """Read a name or a path. The names of the project come before paths: write ./digits for one."""
-    path = Path(address).expanduser()
+    path, exists = _there(address)
     is_name = address in EMBEDDED or address in NAMED
-    try:
-        exists = path.exists()
-    except (OSError, ValueError):  # a name too long for a path, a NUL
-        exists = False
     if address.startswith(PREFIXES) and not exists:
         return read_hub(address, options), address
     if is_name or not exists:

@@ -26,7 +26,13 @@ from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.session import session
 from headstart.recipes.settle import Means, Settling, check_data, settle_setup, settle_strategy
-from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
+from headstart.recipes.source import (
+    as_dataset,
+    default_out,
+    refuse_early,
+    spent_before,
+    with_costs,
+)
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.tracking import require_trackers
@@ -78,6 +84,7 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
 
 def _once(options: FinetuneOptions) -> Run | BudgetPlan:
     """Make one run."""
+    refuse_early(options)
     load, find = (
         partial(as_dataset, options.data, options.start),
         partial(find_given, options.start, options.spec),
@@ -124,10 +131,8 @@ def finetune_on_all(options: FinetuneOptions, job: OnAll) -> None:
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
     """Fine-tune in the main process; without a model it ends with its budget."""
-    from headstart.training.options.limits import check_options
     from headstart.tuning.budget import parse_budget
 
-    check_options(options)
     with ends_without("a model could be used", parse_budget(options.budget)) as limit:
         return _tuned(options, company, limit)
 

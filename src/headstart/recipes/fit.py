@@ -23,7 +23,13 @@ from headstart.recipes.repeated import is_repeated, repeated
 from headstart.recipes.run import Run
 from headstart.recipes.search import search
 from headstart.recipes.session import Session, session
-from headstart.recipes.source import as_dataset, default_out, spent_before, with_costs
+from headstart.recipes.source import (
+    as_dataset,
+    default_out,
+    refuse_early,
+    spent_before,
+    with_costs,
+)
 from headstart.recipes.straight import go_straight, has_no_contest
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
@@ -90,6 +96,7 @@ def _on_all(options: FitOptions, job: OnAll) -> None:
 
 def _once(options: FitOptions) -> Run | BudgetPlan:
     """Make one run."""
+    refuse_early(options)
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _fit, options
     )
@@ -99,10 +106,8 @@ def _once(options: FitOptions) -> Run | BudgetPlan:
 
 def _fit(options: FitOptions, company: Company) -> Run:
     """Search and fine-tune in the main process; without a model it ends with its budget."""
-    from headstart.training.options.limits import check_options
     from headstart.tuning.budget import parse_budget
 
-    check_options(options)
     with ends_without("a model could be used", parse_budget(options.budget)) as limit:
         return _searched(options, company, limit)
 

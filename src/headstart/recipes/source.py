@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from headstart.errors import OptionError
 from headstart.events import seconds_since_command_began
-from headstart.recipes.options import JudgingOptions
+from headstart.recipes.options import FinetuneOptions, FitOptions, JudgingOptions
 from headstart.types import MODALITIES, Data, Dataset, Identified
 
 Costing = TypeVar("Costing", bound=JudgingOptions)
@@ -36,6 +36,24 @@ def as_dataset(data: Data, asked: object = ()) -> Dataset:
     found = read()
     column = _lone_words(found)
     return read(text=column) if column is not None and _are_for_words(asked) else found
+
+
+def refuse_early(options: FitOptions | FinetuneOptions) -> None:
+    """Refuse options, and a path that is not there, before PyTorch is imported.
+
+    On a busy machine that alone has outlasted a budget, and the reason given was the budget's.
+
+    Raises:
+        OptionError: An option is out of range.
+        DataError: The data are neither there nor a name. A run that goes on may do without.
+    """
+    from headstart.data.reading import refuse_missing
+    from headstart.training.options.limits import check_options
+
+    check_options(options)
+    data = options.data
+    if not options.resume:
+        refuse_missing(data.args[0] if isinstance(data, partial) and data.args else data)
 
 
 def _lone_words(dataset: Dataset) -> str | None:

@@ -121,10 +121,8 @@ def read_named(name: str, options: ReadOptions) -> Records | None:
     """
     if name in EMBEDDED:
         return EMBEDDED[name]()
-    root = _given_root()
-    # A name is one folder below the root, never a path that leads out of it.
-    folder = root / name if root is not None and Path(name).name == name else None
-    if folder is not None and folder.is_dir() and name not in ("", ".", ".."):
+    root, folder = _given_root(), _given_folder(name)
+    if folder is not None:
         records = _read_local(folder, name, options)
         if records is not None:
             return records
@@ -135,6 +133,19 @@ def read_named(name: str, options: ReadOptions) -> Records | None:
     if known.raw_folder and _idx_files(store / known.raw_folder):
         return _read_idx(_idx_files(store / known.raw_folder), name, known.classes or DIGITS)
     return _read_torchvision(name, known, store)
+
+
+def is_named(name: str) -> bool:
+    """Return whether a data set may be read by this name: one of ours, or a folder given."""
+    return name in EMBEDDED or name in NAMED or _given_folder(name) is not None
+
+
+def _given_folder(name: str) -> Path | None:
+    """Return the folder of a name, one below the root, never a path that leads out of it."""
+    root = _given_root()
+    if root is None or Path(name).name != name or name in ("", ".", ".."):
+        return None
+    return root / name if (root / name).is_dir() else None
 
 
 def _given_root() -> Path | None:
