@@ -37,6 +37,48 @@ def test_eval_is_val_beside_a_test():
     }
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("TRAIN_SET", "EVAL", "HOLDOUT"),
+        ("train-split", "Eval-Split", "held-out-split"),
+        ("data_train", "data_evaluation", "data_heldout"),
+        ("TrainingData", "EvalData", "HoldOutData"),
+        ("Full_Train", "Final-Valid", "official_test"),
+        ("mine_TRAIN", "mine_EVAL", "mine_HOLDOUT"),
+    ],
+)
+def test_three_names_are_three_splits_of_folders_files_and_cells(
+    photos, tmp_path, train, val, test
+):
+    for split, number in ((train, 6), (val, 3), (test, 2)):
+        folder = photos(below=split, cat=number, dog=number)
+        lines = [f"{i}.5,{'ny'[i % 2]}" for i in range(2 * number)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["x,label", *lines]))
+    files = tmp_path / "files"
+    files.mkdir()
+    for split in (train, val, test):
+        (tmp_path / f"{split}.csv").rename(files / f"{split}.csv")
+    rows = [f"{i}.5,{'ny'[i // 3 % 2]},{(train, val, test)[i % 3]}" for i in range(60)]
+    (tmp_path / "cells.csv").write_text("\n".join(["x,label,subset", *rows]))
+    for data, sizes in ((load(folder), (12, 6, 4)), (load(files), (12, 6, 4))):
+        assert (len(data.train), len(data.val), len(data.test)) == sizes
+    cells = load(tmp_path / "cells.csv")
+    assert (len(cells.train), len(cells.val), len(cells.test)) == (20, 20, 20)
+
+
+def test_files_of_unsure_names_are_said_and_renamed(tmp_path, heard):
+    for name in ("train", "eval", "holdout"):
+        lines = [f"{i}.5,{'ny'[i % 2]}" for i in range(20)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["x,label", *lines]))
+    (sentence,) = [n for n in load(tmp_path).notes if "Files are read as splits" in n]
+    assert "'eval.csv' as val, 'holdout.csv' as test" in sentence
+    (tmp_path / "eval.csv").rename(tmp_path / "test.csv")
+    (tmp_path / "holdout.csv").rename(tmp_path / "val.csv")
+    assert not [n for n in load(tmp_path).notes if "Files are read" in n]
+    heard(sentence)
+
+
 def test_names_of_folds_and_of_nothing_to_learn_from():
     assert all(map(is_fold, ("fold1", "Fold_2", "cv_fold3", "fold-10")))
     assert not any(map(is_fold, ("folder1", "manifold2", "gold1", "fold")))

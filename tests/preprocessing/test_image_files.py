@@ -13,9 +13,10 @@ from PIL import Image
 import headstart as hs
 from headstart.errors import DataError
 from headstart.preprocessing import UnreadableImage, decode_one
+from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.image_files import OTHER_SUFFIXES, READ_SUFFIXES
 from headstart.preprocessing.images import read_header
-from headstart.types import ImageSpec
+from headstart.types import ImageSpec, Schema
 
 SPEC = ImageSpec(16, 3, (0.5,) * 3, (0.25,) * 3, "bilinear", 16, 3)
 DRAW = np.random.default_rng(0)
@@ -133,6 +134,30 @@ def test_of_several_pages_the_first_is_used_and_it_is_said(tmp_path: Path, num: 
     assert all(int(Path(name).stem) % 2 for name in found.items)
     whole = _pages(num)
     assert np.array_equal(decode_one(whole, SPEC), decode_one(_again(whole), SPEC))
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_are_said_of_new_images_as_of_those_of_training(tmp_path: Path, heard, big) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "new" / name).mkdir(parents=True)
+        for i in range(3):
+            path = tmp_path / "new" / name / f"{i}.tif"
+            frames = [Image.fromarray(DRAW.integers(0, 256, (16, 16), np.uint8)) for _ in range(4)]
+            more = frames[1:] if i == 1 else []
+            frames[0].save(path, save_all=True, append_images=more, big_tiff=big)
+    schema = Schema("image", "classification", ("a", "b"), None)
+    for_test = hs.data.load(tmp_path / "new", schema=schema)  # as evaluate reads it
+    listed = [tmp_path / "new" / "a" / f"{i}.tif" for i in range(3)]
+    given = ImagePreprocess(SPEC).read(listed)  # as predict and the server do
+    for num, found in ((6, for_test.findings), (3, given.findings)):
+        (said,) = [f.sentence for f in found if "several pages" in f.sentence]
+        assert f" of {num} images have several pages" in said
+        assert "(4)" in said
+    apart = tmp_path / "apart.tif"
+    with Image.open(listed[1]) as first:
+        first.save(apart)  # the first page alone
+    assert not ImagePreprocess(SPEC).read([apart]).findings
+    heard(said)
 
 
 @pytest.mark.parametrize("suffix", [".dcm", ".DICOM"])

@@ -19,6 +19,7 @@ from headstart.auditing.near_pairs import Everyone, NearPairs, describe_pairs
 from headstart.auditing.pictures import LEAST_CONTRAST, Pictures, is_bare, read_pictures
 from headstart.auditing.windows import Proposals, propose, window_ends
 from headstart.cores import usable_cores
+from headstart.preprocessing.levels import range_of
 from headstart.preprocessing.samples import take
 from headstart.types import Dataset, Finding
 
@@ -44,7 +45,8 @@ def near_images(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     """
     everyone = Everyone(dataset)
     first, node_of = everyone.nodes()
-    pictures = read_pictures(take(everyone, first), tools.is_over)
+    value_range = range_of(dataset.grey_levels)
+    pictures = read_pictures(take(everyone, first), tools.is_over, value_range)
     if pictures is None:
         return [_too_late(len(everyone))]
     proposals = _proposals(pictures, tools.is_over)

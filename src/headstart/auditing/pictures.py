@@ -48,12 +48,17 @@ class Pictures:
     is_plain: np.ndarray
 
 
-def read_pictures(samples: Samples, is_over: Callable[[], bool] = lambda: False) -> Pictures | None:
+def read_pictures(
+    samples: Samples,
+    is_over: Callable[[], bool] = lambda: False,
+    value_range: tuple[float, float] | None = None,
+) -> Pictures | None:
     """Return pictures of all images; None if the time is up before.
 
     Args:
         samples: Images.
         is_over: Whether the time is up.
+        value_range: What becomes black and white of more than 8 bits, as in training.
     """
     whole = np.zeros((len(samples), SIDE, SIDE, 3), np.uint8)
     cut: list[tuple[int, np.ndarray]] = []
@@ -65,7 +70,7 @@ def read_pictures(samples: Samples, is_over: Callable[[], bool] = lambda: False)
         found = []
         for i in range(start, min(start + CHUNK, len(samples))):
             try:
-                image = whole_image(samples.read(i), MOST_READ)
+                image = whole_image(samples.read(i), MOST_READ, value_range)
             except UnreadableImage:
                 readable[i] = False  # named where everything is decoded
                 continue

@@ -303,11 +303,13 @@ class ProbeFeatures:
     def _pixels(self) -> _Way:
         """Return the way of images without a pretrained start: small pictures of them."""
         from headstart.preprocessing.for_images import ImagePreprocess
+        from headstart.preprocessing.levels import range_of
 
         channels = self.dataset.image_channels or 3
         side = min(_PIXEL_SIDE, *(self.dataset.image_size or (_PIXEL_SIDE, _PIXEL_SIDE)))
         nothing, ones = (0.0,) * channels, (1.0,) * channels
-        own = ImagePreprocess(ImageSpec(side, channels, nothing, ones, "bilinear", side, channels))
+        plain = ImageSpec(side, channels, nothing, ones, "bilinear", side, channels)
+        own = ImagePreprocess(replace(plain, value_range=range_of(self.dataset.grey_levels)))
 
         def flat(inputs: Inputs, places: np.ndarray) -> np.ndarray:
             pixels = inputs.arrays(places)[0].astype(np.float32) / 255.0

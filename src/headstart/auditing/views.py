@@ -12,13 +12,13 @@ from PIL import Image, ImageOps
 
 from headstart.auditing.audit import Spot
 from headstart.preprocessing.image_files import PILLOW_ERRORS, open_image
-from headstart.preprocessing.images import decode_one
+from headstart.preprocessing.images import whole_image
+from headstart.preprocessing.levels import is_deep, range_of
 from headstart.preprocessing.samples import UnreadableImage
-from headstart.types import Dataset, ImageSpec
+from headstart.types import Dataset
 
 PIXELS = 160  # of the longer side
 MAX_CHARACTERS = 400
-_SPEC = ImageSpec(PIXELS, 3, (0.5,) * 3, (0.5,) * 3, "bilinear", PIXELS, 3, "pad")
 _PLAIN_MODES = ("L", "RGB", "CMYK", "P", "1")
 
 
@@ -30,7 +30,7 @@ def view_of(dataset: Dataset, spot: Spot) -> dict[str, object]:
     if isinstance(sample, dict):
         return {"row": {str(name): _plain(value) for name, value in sample.items()}}
     try:
-        image = _small(sample)
+        image = _small(sample, range_of(dataset.grey_levels))
     except (UnreadableImage, *PILLOW_ERRORS):
         return {}
     is_tiny = max(image.size) <= PIXELS // 2
@@ -50,8 +50,8 @@ def _is_there(dataset: Dataset, spot: Spot) -> bool:
     return True
 
 
-def _small(sample: bytes | np.ndarray) -> Image.Image:
-    """Return the whole picture, upright, at a size for a page."""
+def _small(sample: bytes | np.ndarray, value_range: tuple[float, float] | None) -> Image.Image:
+    """Return the whole picture, upright, at a size for a page, as bright as training sees it."""
     if isinstance(sample, bytes):
         opened = open_image(sample)
         opened.draft("RGB", (2 * PIXELS, 2 * PIXELS))
@@ -60,7 +60,9 @@ def _small(sample: bytes | np.ndarray) -> Image.Image:
             image: Image.Image = ImageOps.exif_transpose(opened)
             image = image.convert("L" if image.mode in ("L", "1") else "RGB")
         else:
-            image = Image.fromarray(decode_one(sample, _SPEC))
+            image = whole_image(sample, PIXELS, value_range)
+    elif is_deep(sample):
+        image = whole_image(sample, PIXELS, value_range)
     else:
         image = Image.fromarray(sample[:, :, 0] if sample.shape[2] == 1 else sample)
     image.thumbnail((PIXELS, PIXELS))

@@ -25,7 +25,7 @@ from headstart.data.fixes import (
     without_left_out,
 )
 from headstart.data.identity import Identity, sample_ids, without
-from headstart.data.image_look import ImageLook, look_at_images, num_channels
+from headstart.data.image_look import ImageLook, look_at_images, num_channels, of_pages
 from headstart.data.options import SplitWay
 from headstart.data.records import NOUNS, SPLIT_CODES, UNASSIGNED, Records
 from headstart.data.split import assign_splits, check_groups, only_held_out, only_test
@@ -365,9 +365,15 @@ def _leave_out_bad(
 def _look(
     records: Records, inspection: Inspection, splits: np.ndarray, *, for_test: bool
 ) -> ImageLook:
-    """Return what is to be known of the training images, where samples are images."""
-    if not MODALITIES[records.modality].is_looked_at or for_test:
+    """Return what is to be known of the training images, where samples are images.
+
+    Of images that a model is evaluated on, how many pages they have.
+    """
+    if not MODALITIES[records.modality].is_looked_at:
         return ImageLook()
+    if for_test:
+        everyone = np.arange(len(records.targets))
+        return ImageLook(of_pages(records.samples, inspection.sizes[:, 2], everyone))
     trained = np.flatnonzero(splits == SPLIT_CODES["train"])
     return look_at_images(records.samples, inspection.sizes, trained)
 

@@ -14,7 +14,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from headstart.preprocessing.images import decode_one, grey_values
+from headstart.preprocessing.images import decode_one, grey_values, several_pages
 from headstart.preprocessing.levels import NEARLY_ALL, choose_range, sampled, told
 from headstart.preprocessing.samples import ArraySamples, UnreadableImage
 from headstart.types import CUT_MOST, Finding, GreyLevels, ImageSpec, Ragged, Rows, Samples
@@ -76,7 +76,7 @@ def look_at_images(samples: Samples, sizes: np.ndarray, chosen: np.ndarray) -> I
     findings = [
         *_of_shapes(sizes[chosen, :2], cut),
         *_of_levels(levels, len(deep), looked_at),
-        *_of_pages(samples, sizes[:, 2], chosen),
+        *of_pages(samples, sizes[:, 2], chosen),
         *_of_constant(constant, looked_at),
         *_of_dull(dull, looked_at),
     ]
@@ -146,18 +146,17 @@ def _of_levels(levels: GreyLevels | None, num: int, looked_at: int) -> list[Find
     return [Finding("reading", "note", (), sentence)]
 
 
-def _of_pages(samples: Samples, pages: np.ndarray, chosen: np.ndarray) -> list[Finding]:
-    """Say which files have several pages, of which the first is the image."""
+def of_pages(samples: Samples, pages: np.ndarray, chosen: np.ndarray) -> list[Finding]:
+    """Say which files have several pages, of which the first is the image.
+
+    Args:
+        samples: All images.
+        pages: int64, shape (N,), how many each has.
+        chosen: int64, places of those that are spoken of.
+    """
     several = chosen[pages[chosen] > 1]
-    if not len(several):
-        return []
     names = [samples.name(int(place)) for place in several]
-    sentence = (
-        f"{len(several):,} of {len(chosen):,} training images have several pages, such as "
-        f"'{names[0]}' ({pages[several[0]]:,}): the first is used. If the others are samples, too, "
-        "write each to a file of its own."
-    )
-    return [Finding("truncated", "warning", names, sentence)]
+    return several_pages(names, pages[several].tolist(), len(chosen))
 
 
 def _of_constant(names: list[str], num: int) -> list[Finding]:

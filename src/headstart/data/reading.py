@@ -28,6 +28,7 @@ from headstart.data.sources.formats import (
     unread,
 )
 from headstart.data.sources.handed import plain_source, split_pairs
+from headstart.data.sources.headers import describe_header
 from headstart.data.sources.hub import PREFIXES, read_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import EMBEDDED, NAMED, is_named, read_named, unknown_source
@@ -162,7 +163,8 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         if pieces := find_parts(path):
             opened_parts, findings = open_parts(pieces, name, options)
             records = read_tables(opened_parts, name, options, are_files=True)
-            records.findings.extend(findings)
+            header = describe_header(opened_parts[0][0], options)
+            records.findings.extend([*findings, *header])
             return records
         if parts := find_saved(path):
             saved, findings = read_saved(parts, name)

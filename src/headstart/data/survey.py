@@ -28,6 +28,7 @@ import numpy as np
 from headstart.cells import MOSTLY
 from headstart.columnar import give_memory_back, is_text
 from headstart.data.binned import HOPELESS, binned_fit
+from headstart.data.groups import names_someone, repeated_cells
 from headstart.data.identity import count_different, word_numbers
 from headstart.data.records import Records
 from headstart.data.roles import no_inputs
@@ -116,6 +117,9 @@ def survey(
         )
         findings.append(Finding("identifier", "warning", (), sentence))
     findings += sentinels
+    if records.groups is None:
+        for name in [name for name in kept if name not in records.kept_columns]:
+            findings += _of_someone(name, samples, train)
     findings += _missing_cells({name: num_missing[name] for name in kept}, len(train))
     give_memory_back()
     different = train if is_copy is None else train[~is_copy[train]]
@@ -134,6 +138,14 @@ def _some(samples: TableSamples, name: str, rows: np.ndarray) -> Any:
     if is_text(samples.column(name)) and len(rows) > WORDS_LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, WORDS_LOOKED_AT).astype(np.int64)]
     return samples.column(name, rows)
+
+
+def _of_someone(name: str, samples: TableSamples, rows: np.ndarray) -> list[Finding]:
+    """Return that a column may name what belongs together; its cells are counted only then."""
+    if not names_someone(name):
+        return []
+    column = _column_of(samples, name, rows).drop_null()
+    return repeated_cells(name, count_different(column), len(column))
 
 
 def _sentinels(name: str, column: Any) -> list[Finding]:

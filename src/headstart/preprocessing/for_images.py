@@ -14,7 +14,7 @@ import numpy as np
 from headstart.errors import DataError
 from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.decoded import Pixels, decode
-from headstart.preprocessing.images import decode_deep, decode_one
+from headstart.preprocessing.images import decode_deep, decode_one, num_pages, several_pages
 from headstart.preprocessing.incoming import image_names, listed_images
 from headstart.preprocessing.json_records import check_column, damaged, read_record
 from headstart.preprocessing.levels import Depths, strange_values
@@ -70,7 +70,7 @@ class ImagePreprocess(Preprocess):
 
     def _read(self, listed: list[Any], names: list[str]) -> Pixels:
         images, bad, depths = list[np.ndarray](), list[BadSample](), Depths()
-        kept, places = list[str](), list[int]()
+        kept, places, pages = list[str](), list[int](), dict[str, int]()
         for place, (value, name) in enumerate(zip(listed, names, strict=True)):
             try:
                 pixels, depth = decode_deep(value, self.spec)
@@ -78,6 +78,8 @@ class ImagePreprocess(Preprocess):
                 bad.append(BadSample(name, error.reason))
                 continue
             depths.add(len(kept), depth)
+            if (number := num_pages(value)) > 1:
+                pages[name] = number
             images.append(pixels)
             kept.append(name)
             places.append(place)
@@ -85,7 +87,10 @@ class ImagePreprocess(Preprocess):
         shape = (0, side, side, self.spec.decode_channels)
         joined = np.stack(images) if images else np.empty(shape, np.uint8)
         nothing = np.empty(0, np.int64)
-        found = strange_values(self.spec, depths, kept)
+        found = [
+            *strange_values(self.spec, depths, kept),
+            *several_pages(list(pages), list(pages.values()), len(kept)),
+        ]
         return Pixels(joined, nothing, np.array(places, np.int64), kept, tuple(bad), found)
 
     def noise(self, num: int, draw: np.random.Generator) -> Pixels:

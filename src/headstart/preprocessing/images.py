@@ -18,6 +18,8 @@ Which files are opened says ``image_files``; a truncated image is refused, never
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +37,7 @@ from headstart.preprocessing.image_files import (
 from headstart.preprocessing.jpeg import lacks_data
 from headstart.preprocessing.levels import Depth, deep_values, is_deep, raw_modes, to_eight_bits
 from headstart.preprocessing.samples import UnreadableImage, read_file
-from headstart.types import ImageSpec
+from headstart.types import Finding, ImageSpec
 
 ORIENTATION_TAG = 0x0112
 EXIF_SIZE, WIDTH_TAG, HEIGHT_TAG = 0x8769, 0xA002, 0xA003
@@ -51,6 +53,7 @@ TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 ValueRange = tuple[float, float] | None
 Source = str | Path | bytes | np.ndarray | Image.Image
 
@@ -78,6 +81,43 @@ def _num_pages(image: Image.Image) -> int:
         return int(getattr(image, "n_frames", 1))
     except PILLOW_ERRORS:
         return 1
+
+
+def num_pages(source: Source) -> int:
+    """Return how many pages an image has; 1 of all but TIFFs, and of what cannot be opened.
+
+    Args:
+        source: As in ``decode_one``; of a file that is no TIFF four bytes are read.
+    """
+    try:
+        if isinstance(source, (np.ndarray, Image.Image)):
+            return 1
+        if not isinstance(source, bytes):
+            with open(source, "rb") as file:
+                if file.read(4) not in TIFF_BEGINS:
+                    return 1
+            source = read_file(source)
+        return read_header(source).num_pages if source[:4] in TIFF_BEGINS else 1
+    except (OSError, UnreadableImage):
+        return 1
+
+
+def several_pages(names: Sequence[str], pages: Sequence[int], num: int) -> list[Finding]:
+    """Return that files have several pages, of which the first is read; the same for every verb.
+
+    Args:
+        names: Of the images that have.
+        pages: How many each of these has.
+        num: How many images were looked at.
+    """
+    if not names:
+        return []
+    sentence = (
+        f"{len(names):,} of {num:,} images have several pages, such as '{names[0]}' "
+        f"({pages[0]:,}): the first is used. If the others are samples, too, write each to a file "
+        "of its own."
+    )
+    return [Finding("truncated", "warning", names, sentence)]
 
 
 def decode_one(source: Source, spec: ImageSpec) -> np.ndarray:
@@ -133,7 +173,7 @@ def thumbnail(source: Source, spec: ImageSpec, side: int) -> Image.Image:
     return image
 
 
-def whole_image(source: Source, size: int) -> Image.Image:
+def whole_image(source: Source, size: int, value_range: ValueRange = None) -> Image.Image:
     """Return all of one image in RGB, upright, as large as it is or reduced to no less than a size.
 
     What looks at images without a model reads them so: nothing is cut away.
@@ -141,11 +181,12 @@ def whole_image(source: Source, size: int) -> Image.Image:
     Args:
         source: As in ``decode_one``.
         size: Pixels that each side is needed at; a large JPEG is read at a reduced scale.
+        value_range: What becomes black and white of more than 8 bits.
 
     Raises:
         UnreadableImage: The image cannot be used; ``reason`` says why.
     """
-    return _flat(source, size, _AS_IT_IS)[0]
+    return _flat(source, size, replace(_AS_IT_IS, value_range=value_range))[0]
 
 
 def _flat(source: Source, size: int, spec: ImageSpec) -> tuple[Image.Image, Depth | None]:

@@ -37,7 +37,8 @@ _UNIT = (
 )
 _SIGN = "[-+−]"
 _AROUND = re.compile(
-    rf"(?P<open>\()?\s*(?P<before>{_SIGN})?\s*(?P<first>{_UNIT})?\s*(?P<inner>{_SIGN})?\s*"
+    rf"(?:(?P<lead>{_UNIT})\s*(?=\())?(?P<open>\()?\s*"
+    rf"(?P<before>{_SIGN})?\s*(?P<first>{_UNIT})?\s*(?P<inner>{_SIGN})?\s*"
     rf"(?P<digits>[.,]?\d(?:[\d.,'’ ]*[\d.,])?(?:[eE][-+]?\d+)?)"
     rf"\s*(?P<last>{_UNIT})?(?P<after>[-−])?\s*(?P<close>\))?",
     re.IGNORECASE,
@@ -121,7 +122,8 @@ def read_number(word: str, number_format: NumberFormat = "") -> float | None:
     match = _AROUND.fullmatch(word.strip().translate(_BLANKS))
     if match is None or bool(match["open"]) != bool(match["close"]):
         return None
-    if (match["first"] and match["last"]) or not _DIGITS[number_format].fullmatch(match["digits"]):
+    units = [match[name] for name in ("lead", "first", "last") if match[name]]
+    if len(units) > 1 or not _DIGITS[number_format].fullmatch(match["digits"]):
         return None
     signs = [match[name] for name in ("before", "inner", "after") if match[name]]
     if len(signs) + bool(match["open"]) > 1:
@@ -264,7 +266,7 @@ def unclear_units(words: Sequence[str]) -> str | None:
     for word in words:
         match = _AROUND.fullmatch(word.strip().translate(_BLANKS))
         if match is not None:
-            units.setdefault((match["first"] or match["last"] or "").lower(), word)
+            units.setdefault((match["lead"] or match["first"] or match["last"] or "").lower(), word)
     is_mixed = len(units.keys() - {""}) > 1 or ("%" in units and len(units) > 1)
     return ", ".join(f"'{word}'" for word in list(units.values())[:SHOWN]) if is_mixed else None
 

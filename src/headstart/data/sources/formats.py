@@ -26,7 +26,7 @@ from headstart.data.sources.sheets import (
 )
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.text_source import read_text_bytes
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 
 Open = Callable[[Path, str, ReadOptions], Table]
 FORMATS: dict[str, Open] = {
@@ -34,7 +34,7 @@ FORMATS: dict[str, Open] = {
     ".arff": lambda path, where, options: read_arff(path, where),
     ".xml": lambda path, where, options: read_cvat(path, where),
     ".spacy": lambda path, where, options: read_docbin(path, where),
-    **dict.fromkeys(SHEETS, lambda path, where, options: read_sheet(path, where)),
+    **dict.fromkeys(SHEETS, lambda path, where, options: read_sheet(path, where, options.header)),
     **dict.fromkeys(STATISTICS, lambda path, where, options: read_statistics(path, where)),
     **dict.fromkeys(ARROW_SUFFIXES, lambda path, where, options: read_arrow(path, where)),
 }
@@ -107,6 +107,20 @@ def open_table(path: Path, where: str, options: ReadOptions) -> Table:
         if not rows or not all(isinstance(row, dict) for row in rows):
             raise
         return from_rows(rows, where, path.parent)
+
+
+def refuse_header(path: Path, options: ReadOptions) -> None:
+    """Refuse names of columns for a file that has them whatever is in its first row.
+
+    Raises:
+        OptionError: They were said.
+    """
+    suffix = suffix_of(path)
+    if options.header and (suffix == ".parquet" or suffix in FORMATS) and suffix not in SHEETS:
+        raise OptionError(
+            f"{path.name} names its columns itself; --header {' '.join(options.header[:8])} is "
+            "for files without a header. Leave it out."
+        )
 
 
 def open_lines(path: Path, where: str, options: ReadOptions) -> Table | None:

@@ -129,8 +129,8 @@ def _from_tables(
         for (table, _), image in zip(found, images, strict=True)
     ]
     label = next(n for (_, split), (n, *_) in zip(found, read, strict=True) if split in _LEARNED)
-    several = any(isinstance(value, list) for _, values, _ in read for value in values)
-    for (table, part), image, (_, values, said) in zip(found, images, read, strict=True):
+    several = any(isinstance(value, list) for _, values, *_ in read for value in values)
+    for (table, part), image, (_, values, told, said) in zip(found, images, read, strict=True):
         if part not in _LEARNED and not values and _is_blank(table, label):
             continue  # a test to be submitted
         if several and values:
@@ -141,6 +141,7 @@ def _from_tables(
         paths = [_path(value, root, there, below) for value in table.values(image)]
         _refuse_other_suffix(table, image, paths, there)
         every = _with_columns(table, {image: paths} | ({label: values} if values else {}))
+        every = every.drop_columns([c for c in told if c != label])  # labels are no inputs
         if part is None:
             every = _with_folder_splits(every, paths, layout)
         names = _class_names(root, layout, table, label)
@@ -191,26 +192,27 @@ def _image_column(table: Table, options: ReadOptions, beside: FilesBeside) -> st
 
 def _labels(
     table: Table, image: str, options: ReadOptions, beside: FilesBeside
-) -> tuple[str, list[object], Finding | None]:
-    """Return the label column, and its values where several columns hold the labels together."""
+) -> tuple[str, list[object], Sequence[str], Finding | None]:
+    """Return the label column; its values and their columns where several hold them together."""
     if options.label or DEFAULT_LABEL in table.columns:
         target = options.target_among(table.columns)
         need_column(table, target, "target", "--label")
-        return target, [], None
+        return target, [], (), None
     kept = (image, options.group, *options.drop)
     splits = find_split_column(table.columns, table.values, kept, table.head)
     taken = {image, options.group, *splits.taken, *options.drop}
     free = [column for column in table.columns if column not in taken]
     if len(free) < 2:
-        return (free or [DEFAULT_LABEL])[0], [], None
+        return (free or [DEFAULT_LABEL])[0], [], (), None
     if (hot := read_one_hot(table, free, options)) is not None:
-        return DEFAULT_LABEL, hot.values, hot.finding
+        return DEFAULT_LABEL, hot.values, free, hot.finding
     if (soft := read_soft(table, free, options)) is not None:
-        return DEFAULT_LABEL, soft[0].values, soft[0].finding
+        return DEFAULT_LABEL, soft[0].values, soft[1], soft[0].finding
     made, asked, found = settle_target([(table, None)], options, beside)
     if asked.label and found:
         is_new = asked.label not in table.columns
-        return asked.label, made[0][0].values(asked.label) if is_new else [], found[0]
+        told = [column for column in asked.drop if column not in options.drop]
+        return asked.label, made[0][0].values(asked.label) if is_new else [], told, found[0]
     need_column(table, DEFAULT_LABEL, "target", "--label")
     raise AssertionError  # it is not there
 

@@ -8,14 +8,15 @@ the classes and categories; nominal attributes of ARFF are words already. Left o
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.cells import is_missing
 from headstart.data.sources.listed import ListTable, from_rows
-from headstart.errors import DataError, PackageMissing, first_line
+from headstart.errors import DataError, PackageMissing, first_line, quoted
 from headstart.extras import install_command
+from headstart.preprocessing.memory import refuse_duplicates
 
 SHEETS = (".xlsx", ".xlsm")
 STATISTICS = {
@@ -39,11 +40,17 @@ def _package(name: str, where: str) -> Any:
         ) from None
 
 
-def read_sheet(path: Path, where: str) -> ListTable:
+def read_sheet(path: Path, where: str, header: Sequence[str] | None = None) -> ListTable:
     """Return the first sheet of an Excel workbook that holds anything, its first row the header.
 
+    Args:
+        path: The workbook.
+        where: What to call it in messages.
+        header: Names of the columns of a sheet without a header row.
+
     Raises:
-        DataError: openpyxl is missing, the file is damaged or encrypted, or all sheets are empty.
+        DataError: openpyxl is missing, the file is damaged or encrypted, all sheets are empty, or
+            there are more or fewer columns than names.
     """
     openpyxl = _package("openpyxl", where)
     try:
@@ -58,26 +65,31 @@ def read_sheet(path: Path, where: str) -> ListTable:
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
             rows = [row for row in rows if not all(map(is_missing, row))]
             if rows:
-                return _with_header(rows, where, path.parent)
+                return _with_header(rows, where, path.parent, header)
     finally:
         book.close()
     raise DataError(f"{where} has no sheet with cells in it. Expected a table with a header.")
 
 
-def _with_header(rows: list[list[Any]], where: str, root: Path) -> ListTable:
+def _with_header(
+    rows: list[list[Any]], where: str, root: Path, said: Sequence[str] | None
+) -> ListTable:
     width = max(i + 1 for row in rows for i, cell in enumerate(row) if not is_missing(cell))
+    if said is not None:
+        if len(said) != width:
+            raise DataError(
+                f"{where} has {width:,} columns, and --header names {len(said):,} "
+                f"({quoted(said)}). Name each of them, or leave it out where the first row does."
+            )
+        rows = [list(said), *rows]
     header = [*rows[0], *[None] * width][:width]
     names = [
         str(n).strip() if not is_missing(n) else f"column {i + 1}" for i, n in enumerate(header)
     ]
+    refuse_duplicates(names, where)
     made = [name for name, cell in zip(names, header, strict=True) if is_missing(cell)]
     body = [[*row, *[None] * width][:width] for row in rows[1:]]
     columns = {name: [row[i] for row in body] for i, name in enumerate(names)}
-    if len(columns) < width:
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(
-            f"{where} has two columns called '{twice}'. Give each column a name of its own."
-        )
     for name in made:
         if all(map(is_missing, columns[name])):
             del columns[name]

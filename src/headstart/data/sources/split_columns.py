@@ -4,11 +4,16 @@
 ``set``, ``Usage``) is one where each of its cells is a word for a split. A column of any name is
 one where its cells are such words, train and another among them, or files called so
 (``train.csv``).
+
+Numbers say the splits where the name of the column does (``partition``, ``set``) and the first of
+them, 0 or 1, has at least half of the rows: train, val and test in their order. Other numbers of
+such a column are no input either, and said. Columns that number folds are said, and not used.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +36,10 @@ OTHER_NAMES = frozenset(
     )
 )
 # fmt: on
-FOLD_NAMES = frozenset(["fold", "folds", "kfold", "foldid", "cvfold"])
+FOLD_NAME = re.compile(
+    r"(the|data|cv|k|stratified|group|outer|inner|test|val|cross|validation)*"
+    r"folds?(id|ids|no|nr|num|number|index|idx)?"
+)
 # Columns of true and false, by what true means; false is train, or of ``is_train`` test.
 FLAGS = {
     "istrain": "train",
@@ -55,9 +63,11 @@ YES, NO = ("true", "1", "yes"), ("false", "0", "no")
 _FILE = re.compile(
     r"(.*[\\/])?(?P<stem>[^\\/]+)\.(csv|tsv|txt|jsonl?|parquet|xlsx?)", re.IGNORECASE
 )
-NUMBERED = ("partition", "split")  # CelebA: 0 train, 1 val, 2 test
+# CelebA's partition: 0 train, 1 val, 2 test; MatConvNet's set: 1, 2, 3.
+NUMBERED = OTHER_NAMES - {"usage", "phase"}
+NUMBERED_IN_THREE = frozenset(("set", "subset"))  # of two numbers they may be an input
+MOST_NUMBERS, LEAST_OF_TRAIN = 20, 0.5  # different ones; the share of the rows of the first
 _WRONG = -2
-NUMBERS = {"0": "train", "1": "val", "2": "test"}
 
 
 @dataclass(frozen=True)
@@ -130,12 +140,13 @@ def find_split_column(
         head_of: Gives the first values of a column.
     """
     free = [column for column in columns if column not in kept]
-    folds = tuple(c for c in free if _plain(c) in FOLD_NAMES and _are_folds(values_of(c)))
+    folds = tuple(c for c in free if FOLD_NAME.fullmatch(_plain(c)) and _are_folds(values_of(c)))
     findings = []
     if folds:
+        held = "; ".join(f"'{c}' holds {_counted(values_of(c))}" for c in folds)
         sentence = (
-            f"Columns that number folds are not used: {quoted(folds)}. To keep one fold for the "
-            "test, add a column split with train and test."
+            f"Columns that number folds are not used: {quoted(folds)}. {held}. To keep one fold "
+            "for the test, add a column split with train and test."
         )
         findings.append(Finding("unused", "note", (), sentence))
     flags = [c for c in free if _plain(c) in FLAGS and _are_flags(values_of(c))]
@@ -152,7 +163,14 @@ def find_split_column(
     for column in [*usual, *(c for c in likely if _says_splits(different(values_of(c))))]:
         cells = different(values_of(column))
         words = list(dict.fromkeys(map(_word, filter(_is_there, cells))))
-        splits = _read_words(_plain(column), words)
+        if _plain(column) in NUMBERED and _are_numbers(words):
+            splits = _by_number(_plain(column), values_of(column))
+            if not splits:
+                findings.append(_unclear(column, values_of(column)))
+                folds = (*folds, column)
+                continue
+        else:
+            splits = _read_words(_plain(column), words)
         known = [word for word in words if word in splits]
         if column != SPLIT_COLUMN and (len(known) < len(words) or not words):
             continue
@@ -189,13 +207,55 @@ def _read_words(name: str, words: Sequence[str]) -> dict[str, str | None]:
         true = FLAGS[name]
         false = "test" if true == "train" else "train"
         return {word: true if word.lower() in YES else false for word in words}
-    if name in NUMBERED and len(words) > 1 and set(words) <= NUMBERS.keys():
-        return {word: NUMBERS[word] for word in words}
     files = {word: match["stem"] for word in words if (match := _FILE.fullmatch(word))}
     stems = {word: files.get(word, word) for word in words}
     splits = splits_among(stems.values())
     found: dict[str, str | None] = {w: splits[stem] for w, stem in stems.items() if stem in splits}
     return found | {word: None for word in words if is_left_open(word)}
+
+
+def _are_numbers(words: Sequence[str]) -> bool:
+    """Return whether different cells are a few whole numbers, two at the least."""
+    return 1 < len(words) <= MOST_NUMBERS and all(re.fullmatch(r"-?\d{1,3}", w) for w in words)
+
+
+def _by_number(name: str, values: Sequence[object]) -> dict[str, str | None]:
+    """Return the split of each number of a column; empty where they do not speak clearly.
+
+    Of two the second is test: val is drawn of train then, and what was held out is not learned.
+    """
+    counts = _counts(values)
+    first = min(counts)
+    named = ("train", "test") if len(counts) == 2 else ("train", "val", "test")
+    runs_on = sorted(counts) == list(range(first, first + len(named))) and first in (0, 1)
+    if not runs_on or (len(counts) == 2 and name in NUMBERED_IN_THREE):
+        return {}
+    if counts[first] < LEAST_OF_TRAIN * sum(counts.values()):
+        return {}
+    return {str(first + i): split for i, split in enumerate(named)}
+
+
+def _unclear(column: str, values: Sequence[object]) -> Finding:
+    """Return that a column may say the splits by numbers, and what decides it."""
+    sentence = (
+        f"Column '{column}' holds {_counted(values)}, which may say the splits; nothing says which "
+        "is train, so it is not used. Write train, val and test into it to have it obeyed; "
+        f"--categorical {column} makes it an input of a table."
+    )
+    return Finding("unused", "warning", (), sentence)
+
+
+def _counts(values: Sequence[object]) -> Counter[int]:
+    return Counter(int(_word(value)) for value in values if _is_there(value))
+
+
+def _counted(values: Sequence[object]) -> str:
+    """Return which values there are, and how often each is: ``0 (70 rows), 1 (15), 2 (15)``."""
+    counts = Counter(_word(value) for value in values if _is_there(value))
+    words = sorted(counts, key=lambda word: int(re.search(r"(^-)?\d+$", word)[0]))  # type: ignore[index]
+    return ", ".join(
+        f"{word} ({counts[word]:,}{' rows' if i == 0 else ''})" for i, word in enumerate(words)
+    )
 
 
 def _say(column: str, words: Sequence[str], splits: dict[str, str | None]) -> str:

@@ -16,14 +16,19 @@ WORDS = {
 }
 # Too short to be split words alone: languages have these names too.
 SHORT = {"tr": "train", "va": "val", "te": "test"}
-# Words of which people mean val by some and test by others.
-UNSURE = ("eval", "evaluation", "evaluate", "holdout", "publictest")
+# Words of which people mean val by some and test by others; of two, the kept one is test.
+KEPT = ("holdout",)
+UNSURE = ("eval", "evaluation", "evaluate", "publictest", *KEPT)
 SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 SPLIT_OF |= dict.fromkeys(UNSURE, "test") | {"privatetest": "test"}
 PLAIN = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 LEARNED = {"learn": "train", "learning": "train"}  # split words beside a test alone
-BEFORE = "seg|obj|img|imgs|image|images|data|dataset|my|the|for"
-AFTER = "set|sets|split|data|dataset|image|images|imgs|img|pics|photos|pictures|files|folder|part"
+STATES = "final|official|full|raw|clean|cleaned|processed|original|balanced|labeled|labelled"
+BEFORE = f"seg|obj|img|imgs|image|images|data|dataset|my|the|for|set|{STATES}"
+AFTER = (
+    "set|sets|split|data|dataset|image|images|imgs|img|pics|photos|pictures|files|folder|part"
+    f"|{STATES}"
+)
 WORD = "|".join(sorted(SPLIT_OF, key=len, reverse=True))
 NAME = re.compile(
     rf"(?:\d+ )?(?:(?:{BEFORE}|split|subset|partition) )*({WORD})"
@@ -67,15 +72,28 @@ def split_within(name: str) -> str | None:
 
 
 def splits_among(names: Iterable[str]) -> dict[str, str]:
-    """Return the split of each name that means one; ``eval`` is val where another says test."""
+    """Return the split of each name that means one; ``eval`` is val where another says test.
+
+    Example:
+        >>> splits_among(["TRAIN_SET", "EVAL", "HOLDOUT"])
+        {'TRAIN_SET': 'train', 'EVAL': 'val', 'HOLDOUT': 'test'}
+    """
     names = list(names)
-    found = {name: split for name in names if (split := split_of(name))}
-    if len(found) < len(names):
-        found = found or _all_short(names)
-        found = _all_alike(names) or found
-    unsure = [name for name in found if is_unsure(name)]
+    found = {name: match[1] for name in names if (match := NAME.fullmatch(_tidy(name)))}
+    if len(found) == len(names):
+        return _settled(found)
+    return _all_alike(names) or (_settled(found) if found else _all_short(names))
+
+
+def _settled(words: dict[str, str]) -> dict[str, str]:
+    """Return the split of each name by its word, what is unsure by the words beside it."""
+    found = {name: (SPLIT_OF | LEARNED)[word] for name, word in words.items()}
+    unsure = [name for name, word in words.items() if word in UNSURE]
+    kept = [name for name in unsure if words[name] in KEPT]
     if any(split == "test" for name, split in found.items() if name not in unsure):
-        found |= dict.fromkeys(unsure, "val")
+        return found | dict.fromkeys(unsure, "val")
+    if kept and len(kept) < len(unsure) and "val" not in found.values():
+        return found | {name: "val" for name in unsure if name not in kept}
     return found
 
 
@@ -90,14 +108,15 @@ def _all_alike(names: Iterable[str]) -> dict[str, str]:
 
     ``cats_train`` and ``cats_test``, ``learn`` and ``test``.
     """
-    known, found, others = SPLIT_OF | LEARNED, dict[str, str](), set[tuple[str, ...]]()
+    known, meaning, others = SPLIT_OF | LEARNED, dict[str, str](), set[tuple[str, ...]]()
     for name in names:
         words = _tidy(name).split()
         meant = [word for word in words if word in known]
         if len(meant) != 1:
             return {}
-        found[name] = known[meant[0]]
+        meaning[name] = meant[0]
         others.add(tuple(word for word in words if word != meant[0]))
+    found = _settled(meaning)
     is_split = len(others) == 1 and len(set(found.values())) == len(found) > 1
     return found if is_split and "train" in found.values() else {}
 
@@ -134,7 +153,7 @@ def _tidy(name: str) -> str:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
     words = re.sub(r"[\W_]+", " ", words).strip().lower()
     return (
-        words.replace("hold out", "holdout")
+        re.sub(r"\b(hold|held) ?out\b", "holdout", words)
         .replace("public test", "publictest")
         .replace("private test", "privatetest")
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,13 @@ from headstart.data.sources.columns import Table
 from headstart.data.sources.competitions import settle_target
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder import TABLE_SUFFIXES
-from headstart.data.sources.formats import open_table
+from headstart.data.sources.formats import open_table, refuse_header
+from headstart.data.sources.headers import describe_header
 from headstart.data.sources.listed import row_number
 from headstart.data.sources.samples import ChainSamples, ValueSamples
 from headstart.data.sources.several_labels import read_labels, read_said
 from headstart.data.sources.split_columns import SplitColumn, find_split_column
-from headstart.data.sources.split_words import split_within, splits_among
+from headstart.data.sources.split_words import is_unsure, split_within, splits_among
 from headstart.data.sources.table_rows import Rows, rows_beside, table_samples
 from headstart.data.sources.text_files import read_named_texts
 from headstart.data.sources.text_pairs import settle_pair
@@ -78,8 +80,22 @@ def read_table_files(
     Raises:
         DataError: A file cannot be read, or a column is missing or holds what it should not.
     """
+    if options.schema is None:
+        refuse_header(files[0][0], options)
     tables = [(open_table(path, path.name, options), split) for path, split in files]
-    return read_tables(tables, name, options, class_names=class_names, are_files=True)
+    said = [*describe_header(tables[0][0], options), *_said_splits(files)]
+    records = read_tables(tables, name, options, class_names=class_names, are_files=True)
+    return replace(records, findings=[*said, *records.findings])
+
+
+def _said_splits(files: Sequence[tuple[Path, str | None]]) -> list[Finding]:
+    """Return which file is which split, where a name means val to some and test to others."""
+    splits = {path.name: split for path, split in files if split}
+    if not any(is_unsure(name.partition(".")[0]) for name in splits):
+        return []
+    shown = ", ".join(f"'{name}' as {split}" for name, split in sorted(splits.items()))
+    sentence = f"Files are read as splits: {shown}. Rename them if another is meant."
+    return [Finding("reading", "note", (), sentence)]
 
 
 def read_tables(
