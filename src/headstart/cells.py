@@ -14,7 +14,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 # digits in one way only: in two, a cell of a hundred thousand of them takes minutes
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _LONGEST_KEPT = 64  # characters of a cell that is known again
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 MOSTLY = 0.9  # share of the cells of a column that says what it holds
 # What people and programs write where a number or a date is not known.
 # fmt: off
@@ -48,7 +49,7 @@ def known_again(
         known: Any = lru_cache(maxsize=num)(read)
 
         @wraps(read)
-        def reading(word: str, *args: P.args, **kwargs: P.kwargs) -> T:
+        def reading(word: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
             found: T = (known if len(word) <= _LONGEST_KEPT else read)(word, *args, **kwargs)
             return found
 
