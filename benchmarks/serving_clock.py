@@ -222,7 +222,11 @@ def start_seconds(bundle: Path) -> tuple[float, float]:
     port = free_port()
     command = [sys.executable, "-m", "headstart", "serve", str(bundle), "--port", str(port)]
     began, before = time.perf_counter(), os.times()
-    process = subprocess.Popen([*command, "--grace-seconds", "0"], stderr=subprocess.DEVNULL)
+    # what pip installs is compiled: images that forbid writing that compile a clone at every start
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(
+        [*command, "--grace-seconds", "0"], stderr=subprocess.DEVNULL, env=env
+    )
     try:
         while True:
             try:

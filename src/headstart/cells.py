@@ -6,11 +6,16 @@ import ast
 import json
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+# digits in one way only: in two, a cell of a hundred thousand of them takes minutes
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_LONGEST_KEPT = 64  # characters of a cell that is known again
+P = ParamSpec("P")
+T = TypeVar("T")
 MOSTLY = 0.9  # share of the cells of a column that says what it holds
 # What people and programs write where a number or a date is not known.
 # fmt: off
@@ -26,6 +31,31 @@ GAPS = frozenset((
 # Values of these types need no look into NumPy, whose import is most of a command's start.
 _WITHOUT_NUMPY = (str, bool, int, float, Decimal)
 INFINITE = ("inf", "infinity", "+inf", "-inf", "+infinity", "-infinity")
+
+
+def known_again(
+    num: int,
+) -> Callable[[Callable[Concatenate[str, P], T]], Callable[Concatenate[str, P], T]]:
+    """Let a function of a cell know what it has read, since columns repeat their cells.
+
+    Long cells are forgotten: they seldom repeat, and whoever sends them to a server would fill its
+    memory.
+
+    Args:
+        num: Cells that are known at the most.
+    """
+
+    def decorate(read: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
+        known: Any = lru_cache(maxsize=num)(read)
+
+        @wraps(read)
+        def reading(word: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            found: T = (known if len(word) <= _LONGEST_KEPT else read)(word, *args, **kwargs)
+            return found
+
+        return reading
+
+    return decorate
 
 
 def written_out(value: float) -> str:
@@ -76,9 +106,9 @@ def as_number(value: object) -> float | None:
     return float(value) if isinstance(value, (np.integer, np.floating)) else None
 
 
-@lru_cache(maxsize=2**14)
+@known_again(2**14)
 def _number_of(word: str) -> float | None:
-    """Return the number that a word is; columns repeat their words."""
+    """Return the number that a word is."""
     word = word.strip()
     if NUMBER.fullmatch(word):
         return None if re.match(r"[-+]?0\d", word) else float(word)

@@ -244,6 +244,7 @@ def test_what_is_asked_is_in_no_log(server, names):
         server.ask("POST", f"/v1/predict?model={names['table']}", body, content_type="text/csv")
     server.ask("GET", f"/{canary}")
     assert canary not in server.log
+    assert server.lines[-1].startswith("Ready: ")  # nor how far a text has been read
     assert canary not in server.ask("GET", "/metrics")[2].decode()
 
 

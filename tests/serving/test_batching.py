@@ -197,6 +197,31 @@ def test_texts_of_like_lengths_share_a_batch_and_are_filled_up():
     assert sorted(bundle.batches) == [(1, 150), (1, 200), (3, 16)]
 
 
+def test_a_short_text_does_not_wait_for_the_long_one_beside_it():
+    is_let = threading.Event()
+
+    class Slow(Doubling):
+        def run(self, arrays):
+            assert arrays[0]["x"].shape[1] < 200 or is_let.wait(30)
+            return super().run(arrays)
+
+    bundle = Slow(NamedInput("x", "float32", ("length",), (), None, 0))
+
+    async def work() -> None:
+        one = batcher(bundle)
+        bundle.may_go.clear()
+        first, long, short = [asyncio.create_task(ask(one, 1.0, width=w)) for w in (5, 200, 3)]
+        await asyncio.sleep(0.05)
+        bundle.may_go.set()
+        assert await asyncio.wait_for(short, 20) == 6.0
+        assert await first == 10.0
+        assert not long.done()
+        is_let.set()
+        assert await long == 400.0
+
+    asyncio.run(work())
+
+
 def test_passes_cost_the_least_that_any_division_costs():
     def cost(passes):
         return sum(

@@ -75,7 +75,9 @@ def test_a_server_answers_as_predict_does(run, bundle):
             {"name": name, "shape": [3], "datatype": "BYTES", "data": [one[name] for one in asked]}
             for name in ("question", "context")
         ]
+        turned = server.post("/v2/models/reader/infer", {"inputs": tensors[::-1]})
         answers = server.post("/v2/models/reader/infer", {"inputs": tensors})
+        assert turned["outputs"] == answers["outputs"]  # names say which is which
         by_name = {one["name"]: one for one in answers["outputs"]}
         assert _told(json.loads(text) for text in by_name["answer"]["data"]) == _told(wanted)
         assert by_name["label"]["data"][1] == "no answer"

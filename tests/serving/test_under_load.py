@@ -103,7 +103,7 @@ def test_what_there_is_no_room_for_is_refused_before_its_body_is_sent(mlp_bundle
         told, end = b"", time.monotonic() + SECONDS
         while not told and time.monotonic() < end:
             with running.connect() as connection:
-                connection.settimeout(1)  # where there is room, the server waits for the body
+                connection.settimeout(10)  # where there is room, the server waits for the body
                 connection.sendall(
                     b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                     b"Content-Length: 10000000\r\n\r\n"

@@ -8,6 +8,7 @@ because engines answer what lies outside with anything from zeros to a crash.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,8 @@ def _open_session(path: Path, num_threads: int, features: str) -> Any:
     # threads that wait for work would take the cores from decoding and answering
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        content = path.read_bytes() + _given_too(features)
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as read:
+            content = b"".join((read, _given_too(features)))  # copied once: networks are large
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except OSError as error:
         raise ExportError(

@@ -24,12 +24,11 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, cast, get_args
 
 import numpy as np
 
-from headstart.cells import MOSTLY
+from headstart.cells import MOSTLY, known_again
 from headstart.types import DateFormat
 
 FORMATS: tuple[DateFormat, ...] = get_args(DateFormat)
@@ -114,7 +113,7 @@ def _read_word(word: str, date_format: DateFormat) -> datetime.datetime:
     return datetime.datetime.fromisoformat(f"{day.isoformat()}T{clock}")
 
 
-@lru_cache(maxsize=2**16)  # tables repeat their days, and strptime is slow
+@known_again(2**16)  # strptime is slow
 def _read_day(word: str, date_format: DateFormat) -> datetime.date:
     if date_format == "":
         if re.fullmatch(_YEAR_FIRST, word) is None:

@@ -18,10 +18,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import get_args
 
-from headstart.cells import MOSTLY, as_number, is_gap
+from headstart.cells import MOSTLY, as_number, is_gap, known_again
 from headstart.errors import quoted
 from headstart.preprocessing.units import ANY, common_unit, fold, several_units, split_unit
 from headstart.types import NumberFormat, NumberStyle
@@ -96,7 +95,7 @@ def is_number_format(value: object) -> bool:
 _DIGITS = {written: _digits_of(written) for written in FORMATS if written != CLOCK}
 
 
-@lru_cache(maxsize=2**16)
+@known_again(2**16)
 def read_number(word: str, number_format: NumberFormat = "") -> float | None:
     """Return the number that a text holds, NaN for a gap; None where it is none of the format.
 

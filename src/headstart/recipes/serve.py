@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from headstart.errors import ExportError, OptionError, RunFolderError
-from headstart.events import emit
+from headstart.events import emit, unheard
 from headstart.extras import require_extra
 from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
@@ -94,7 +94,8 @@ def serve(
     with listen(host, port) as sock:
         watching = WatchOptions(monitor_seconds, log)
         shelf = Shelf(folders, limits, ServerMeasures(), watching)
-        run_server(shelf, sock, [digest_of(key) for key in keys], host)
+        with unheard():  # a server's log is no place for how far a request has been read
+            run_server(shelf, sock, [digest_of(key) for key in keys], host)
 
 
 def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:

@@ -223,14 +223,15 @@ class Batcher:
             while self._waiting:
                 if not (jobs := self._take(loop.time())):
                     continue
-                answers = await loop.run_in_executor(self._thread, self._answers, jobs)
-                for job, answer in zip(jobs, answers, strict=True):
-                    if job.answer.done():
-                        continue
-                    if isinstance(answer, Exception):
-                        job.answer.set_exception(answer)
-                    else:
-                        job.answer.set_result(answer)
+                for group in self._groups(jobs):  # who is answered does not wait for the rest
+                    answers = await loop.run_in_executor(self._thread, self._of_group, group)
+                    for job, answer in zip(group, answers, strict=True):
+                        if job.answer.done():
+                            continue
+                        if isinstance(answer, Exception):
+                            job.answer.set_exception(answer)
+                        else:
+                            job.answer.set_result(answer)
         finally:
             self._worker = None
 
@@ -255,18 +256,15 @@ class Batcher:
                 self._queue_seconds.observe(now - job.came)
         return jobs
 
-    def _answers(self, jobs: Sequence[Pending]) -> list[Computed | Exception]:
-        """Compute a batch, in the thread; requests of like lengths together."""
-        if not self._is_ragged:
-            return self._of_group(jobs)
-        found: list[Computed | Exception] = [Refusal(500, "", "lost")] * len(jobs)
-        for places in passes_of([job.length for job in jobs], [job.rows for job in jobs]):
-            group = [jobs[place] for place in places]
-            for place, answer in zip(places, self._of_group(group), strict=True):
-                found[place] = answer
-        return found
+    def _groups(self, jobs: list[Pending]) -> list[list[Pending]]:
+        """Return a batch in parts, each a pass through the network, short texts first."""
+        if not self._is_ragged or len(jobs) == 1:
+            return [jobs]
+        passes = passes_of([job.length for job in jobs], [job.rows for job in jobs])
+        return [[jobs[place] for place in places] for places in passes]
 
     def _of_group(self, jobs: Sequence[Pending]) -> list[Computed | Exception]:
+        """Compute requests together, in the thread."""
         try:
             outputs = self._outputs(jobs)
             told = self._told(jobs, outputs)

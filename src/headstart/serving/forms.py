@@ -6,7 +6,7 @@ of ``predict`` do. Nothing is fetched from an address, and no form of a browser 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,9 @@ from headstart.serving.row_forms import (
     column_inputs,
     example_joined,
     example_row,
+    images_of,
     joined_inputs,
+    joined_text_tensors,
     picture_rows,
     read_joined_images,
     read_joined_texts,
@@ -65,7 +67,7 @@ class Form:
         types: Content types of bodies.
         read: A body of one of them to samples.
         inputs: What the protocol calls samples as they are.
-        from_tensors: These, by name, to samples.
+        from_tensors: These, by name, as ``one_a_row`` has them, to samples.
         example: Content type and body of an example, for people.
         counts: Rows of a body, as far as that can be told without reading it.
         cover: A single sample to it with each of its parts covered.
@@ -78,7 +80,7 @@ class Form:
     types: tuple[str, ...]
     read: Callable[[str, bytes, Bundle, ServerLimits], Named]
     inputs: Callable[[Preprocess], list[RawInput]]
-    from_tensors: Callable[[Mapping[str, np.ndarray], ServerLimits], Named]
+    from_tensors: Callable[[Mapping[str, np.ndarray], Bundle, ServerLimits], Named]
     example: Callable[[Preprocess], tuple[str, str]]
     counts: Callable[[str, bytes], int]
     cover: Callable[[Any, Bundle], Covered]
@@ -96,12 +98,9 @@ def _read_image(kind: str, data: bytes, bundle: Bundle, limits: ServerLimits) ->
     return [data], ["image"]
 
 
-def _image_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
-    values = arrays["image"].ravel().tolist()
-    if not all(isinstance(value, bytes) for value in values):
-        raise bad_request("'image' takes the bytes of files; send them as binary data.")
-    for value in values:
-        check_image(value, limits)
+def _image_tensors(arrays: Mapping[str, np.ndarray], bundle: Bundle, limits: ServerLimits) -> Named:
+    del bundle  # all are read alike
+    values = images_of(arrays, "image", limits)
     return values, [f"image {place + 1}" for place in range(len(values))]
 
 
@@ -137,7 +136,8 @@ def _of_row(row: Any, named: set[str]) -> Any:
     return texts[0] if len(texts) == 1 else None
 
 
-def _text_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
+def _text_tensors(arrays: Mapping[str, np.ndarray], bundle: Bundle, limits: ServerLimits) -> Named:
+    del bundle  # all are read alike
     texts = checked_texts(texts_of(arrays, "text"), limits)
     return texts, [f"text {place + 1}" for place in range(len(texts))]
 
@@ -166,12 +166,9 @@ def _pair_inputs(preprocess: Preprocess) -> list[RawInput]:
     return [RawInput(name, "BYTES") for name in preprocess.columns or USUAL]
 
 
-def _pair_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
+def _pair_tensors(arrays: Mapping[str, np.ndarray], bundle: Bundle, limits: ServerLimits) -> Named:
+    del bundle  # all are read alike
     first, second = (checked_texts(texts_of(arrays, name), limits) for name in arrays)
-    if len(first) != len(second):
-        raise bad_request(
-            f"The inputs have {len(first)} and {len(second)} texts, expected as many."
-        )
     pairs = [TextPair(one, other) for one, other in zip(first, second, strict=True)]
     return pairs, [f"pair {place + 1}" for place in range(len(pairs))]
 
@@ -234,7 +231,7 @@ FORMS: dict[str, Form] = {
         (JSON, CSV),
         read_joined_texts,
         joined_inputs,
-        row_tensors,
+        joined_text_tensors,
         example_joined,
         _several,
         cover_joined,
@@ -270,3 +267,25 @@ def form_of(schema: Schema) -> Form:
     if schema.beside:
         return next(form for form in forms if form.is_joined)
     return next(f for f in forms if f.is_pair == bool(schema.sides) and not f.is_joined)
+
+
+def one_a_row(
+    tensors: Mapping[str, np.ndarray], inputs: Sequence[RawInput]
+) -> dict[str, np.ndarray]:
+    """Return samples as the protocol sends them, a value a row, in the order of the model's inputs.
+
+    Args:
+        tensors: By name, in whatever order a client has named them.
+        inputs: Of the model, of these names.
+
+    Raises:
+        Refusal: If one has several values a row, which would pass for one row.
+    """
+    for name, array in tensors.items():
+        if array.size != len(array):
+            raise bad_request(
+                f"'{name}' has the shape {list(array.shape)}; expected a value a row, [rows] or "
+                "[rows, 1].",
+                "inputs",
+            )
+    return {one.name: tensors[one.name] for one in inputs}

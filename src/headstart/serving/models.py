@@ -27,7 +27,7 @@ from headstart.preprocessing import NamedInput
 from headstart.serving.batching import Arrays, Batcher, late
 from headstart.serving.bodies import Named
 from headstart.serving.covering import MOST_PARTS, falls
-from headstart.serving.forms import Form, form_of
+from headstart.serving.forms import Form, form_of, one_a_row
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
@@ -232,7 +232,8 @@ class ServedModel:
                 413, f"There are {rows:,} rows; expected at most {self._limits.rows:,}.", "rows"
             )
         if tensors.keys() == self._raw_names:
-            read = partial(self.form.from_tensors, tensors, self._limits)
+            given = one_a_row(tensors, self.raw)
+            read = partial(self.form.from_tensors, given, self.bundle, self._limits)
             return await self.answer_samples(read, rows, size, asked)
         if tensors.keys() != self._prepared_names:
             wanted = [", ".join(sorted(self._raw_names)[:20])]
@@ -391,10 +392,7 @@ def record_of(model: ServedModel) -> dict[str, Any]:
             {"name": one.name, "datatype": one.datatype, "shape": [-1]} for one in model.raw
         ],
         "outputs": [
-            *(
-                {"name": name, "datatype": datatype, "shape": shape}
-                for name, datatype, shape in model.outputs
-            ),
+            *({"name": n, "datatype": d, "shape": shape} for n, d, shape in model.outputs),
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
         ],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,25 +61,19 @@ def column_inputs(preprocess: Preprocess) -> list[RawInput]:
     return [RawInput(c.name, datatypes.get(c.kind, "BYTES")) for c in table.spec.columns]
 
 
-def _columns_of(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the tensors of a request, each as a column: shape (N,)."""
-    for name, array in arrays.items():
-        if array.ndim > 2 or array.size != len(array):
-            raise bad_request(f"'{name}' is a column; expected the shape [rows] or [rows, 1].")
-        yield name, array.ravel()
-
-
-def row_tensors(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
+def row_tensors(arrays: Mapping[str, np.ndarray], bundle: Bundle, limits: ServerLimits) -> Named:
     """Return the rows of tensors, one a column."""
     import pyarrow as pa
 
-    del limits  # the body's own is the limit of a cell
-    columns = {}
-    for name, column in _columns_of(arrays):
-        is_number = column.dtype.kind in _NUMBER_KINDS
-        columns[name] = column.tolist() if is_number else texts_of(arrays, name)
-    table = pa.table(columns)
+    del bundle, limits  # the body's own is the limit of a cell
+    table = pa.table({name: _cells(arrays, name) for name in arrays})
     return table, _row_names(table.num_rows)
+
+
+def _cells(arrays: Mapping[str, np.ndarray], name: str) -> list[Any]:
+    array = arrays[name]
+    is_number = array.dtype.kind in _NUMBER_KINDS
+    return array.ravel().tolist() if is_number else texts_of(arrays, name)
 
 
 def example_row(preprocess: Preprocess) -> tuple[str, str]:
@@ -150,18 +144,38 @@ def joined_inputs(preprocess: Preprocess) -> list[RawInput]:
     return [*mains, *column_inputs(preprocess)]
 
 
-def picture_rows(arrays: Mapping[str, np.ndarray], limits: ServerLimits) -> Named:
+def joined_text_tensors(
+    arrays: Mapping[str, np.ndarray], bundle: Bundle, limits: ServerLimits
+) -> Named:
+    """Return rows of tensors, of which one, or two, hold texts."""
+    for name in bundle.preprocess.main.columns:
+        checked_texts(texts_of(arrays, name), limits)
+    return row_tensors(arrays, bundle, limits)
+
+
+def picture_rows(arrays: Mapping[str, np.ndarray], bundle: Bundle, limits: ServerLimits) -> Named:
     """Return rows of tensors, of which one holds the bytes of files."""
-    columns = {name: column.tolist() for name, column in _columns_of(arrays)}
+    (image,) = bundle.preprocess.main.columns
+    columns = {
+        name: images_of(arrays, name, limits) if name == image else _cells(arrays, name)
+        for name in arrays
+    }
     rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-    for row in rows:
-        for name, cell in row.items():
-            if isinstance(cell, bytes):
-                try:
-                    row[name] = cell.decode()
-                except UnicodeDecodeError:  # no word of a category
-                    check_image(cell, limits)
     return rows, _row_names(len(rows))
+
+
+def images_of(arrays: Mapping[str, np.ndarray], name: str, limits: ServerLimits) -> list[bytes]:
+    """Return the files of a tensor of bytes. A text is none: it would name a file of the server.
+
+    Raises:
+        Refusal: If one is no image, or has too many pixels.
+    """
+    values = arrays[name].ravel().tolist()
+    if not all(isinstance(value, bytes) for value in values):
+        raise bad_request(f"'{name}' takes the bytes of files; send them as binary data.")
+    for value in values:
+        check_image(value, limits)
+    return values
 
 
 def example_joined(preprocess: Preprocess) -> tuple[str, str]:
