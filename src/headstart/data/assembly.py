@@ -130,7 +130,8 @@ def assemble(
     divided = _divide(records, copies, given, how, shares)
     splits, mixed = divided.splits, divided.mixed
     findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
-    ids = sample_ids(identity.exact)
+    ids, alone = sample_ids(identity.exact), inspection.alone
+    alone_ids = None if alone is None else sample_ids(alone)
     samples, kinds, found = _surveyed(records, splits, copies, how)
     beside = None if records.beside is None else _surveyed(records.beside, splits, copies, how)
     findings += [*found, *(beside[2] if beside else ())]
@@ -142,7 +143,8 @@ def assemble(
         chosen = np.flatnonzero(splits == code)
         told = None if groups is None else groups[chosen]
         kept, rows = take(samples, chosen), None if beside is None else take(beside[0], chosen)
-        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows)
+        own = None if alone_ids is None else alone_ids[chosen]
+        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows, own)
 
     train, schema = part(SPLIT_CODES["train"]), records.schema
     if beside is not None:
