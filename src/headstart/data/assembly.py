@@ -130,8 +130,8 @@ def assemble(
     divided = _divide(records, copies, given, how, shares)
     splits, mixed = divided.splits, divided.mixed
     findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
-    ids, alone = sample_ids(identity.exact), inspection.alone
-    alone_ids = None if alone is None else sample_ids(alone)
+    ids = sample_ids(identity.exact)
+    alone_ids = None if inspection.alone is None else sample_ids(inspection.alone)
     samples, kinds, found = _surveyed(records, splits, copies, how)
     beside = None if records.beside is None else _surveyed(records.beside, splits, copies, how)
     findings += [*found, *(beside[2] if beside else ())]
@@ -141,9 +141,8 @@ def assemble(
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
-        told = None if groups is None else groups[chosen]
         kept, rows = take(samples, chosen), None if beside is None else take(beside[0], chosen)
-        own = None if alone_ids is None else alone_ids[chosen]
+        told, own = _some(groups, chosen), _some(alone_ids, chosen)
         return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows, own)
 
     train, schema = part(SPLIT_CODES["train"]), records.schema
@@ -277,6 +276,11 @@ def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     splits = np.where(records.splits == UNASSIGNED, 0, records.splits).astype(np.int8)
     given = [name for name in SIDES if SPLIT_CODES[name] in records.splits]
     return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
+
+
+def _some(numbers: np.ndarray | None, places: np.ndarray) -> np.ndarray | None:
+    """Return those at some places; None of none."""
+    return None if numbers is None else numbers[places]
 
 
 def _group_codes(records: Records) -> np.ndarray | None:
