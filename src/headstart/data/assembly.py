@@ -130,8 +130,7 @@ def assemble(
     divided = _divide(records, copies, given, how, shares)
     splits, mixed = divided.splits, divided.mixed
     findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
-    ids = sample_ids(identity.exact)
-    alone_ids = None if inspection.alone is None else sample_ids(inspection.alone)
+    ids, alone_ids = _ids(inspection)
     samples, kinds, found = _surveyed(records, splits, copies, how)
     beside = None if records.beside is None else _surveyed(records.beside, splits, copies, how)
     findings += [*found, *(beside[2] if beside else ())]
@@ -142,7 +141,7 @@ def assemble(
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
         kept, rows = take(samples, chosen), None if beside is None else take(beside[0], chosen)
-        told, own = _some(groups, chosen), _some(alone_ids, chosen)
+        told, own = (None if each is None else each[chosen] for each in (groups, alone_ids))
         return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows, own)
 
     train, schema = part(SPLIT_CODES["train"]), records.schema
@@ -278,9 +277,10 @@ def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
 
 
-def _some(numbers: np.ndarray | None, places: np.ndarray) -> np.ndarray | None:
-    """Return those at some places; None of none."""
-    return None if numbers is None else numbers[places]
+def _ids(inspection: Inspection) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the id of each sample, and the one it has without its row; None without rows."""
+    alone = inspection.alone
+    return sample_ids(inspection.identity.exact), None if alone is None else sample_ids(alone)
 
 
 def _group_codes(records: Records) -> np.ndarray | None:
