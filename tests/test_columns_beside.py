@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 from hashlib import sha256
 from types import SimpleNamespace
@@ -17,7 +18,8 @@ from sklearn.datasets import load_digits
 
 import headstart as hs
 from headstart.bundles import open_bundle
-from headstart.errors import DataError, Interrupted, OptionError, StartError
+from headstart.cli import main
+from headstart.errors import DataError, Interrupted, OptionError, RunFolderError, StartError
 from headstart.events import listen
 from headstart.model import Ensemble, Member, model_outputs
 from headstart.preprocessing import JoinedInputs, given_of, rows_of, without_rows
@@ -347,14 +349,34 @@ def test_it_is_evaluated_on_other_rows_and_refuses_texts_alone(run, tmp_path):
         hs.evaluate(str(run.path), alone)
 
 
-def test_a_run_of_the_texts_alone_has_other_items_and_the_report_is_named(run, tmp_path):
-    data = hs.load(str(run.path.parent / "reviews.csv"), text="review")
-    alone = hs.finetune(data, start="scratch/tfidf", out=str(tmp_path / "alone"), **QUICK)
-    for pair in ([run.path, alone.path], [alone.path, run.path]):
-        with pytest.raises(DataError, match=r"headstart report .*run\.$") as told:
-            hs.compare(list(map(str, pair)))
-    assert f"headstart report {run.path}." in str(told.value)
-    assert "text or image alone" in run.report()
+def test_runs_with_other_columns_or_none_are_compared_on_the_same_items(run, tmp_path, heard):
+    path = run.path.parent / "reviews.csv"
+    words = {"start": "scratch/tfidf", **QUICK}
+    text = hs.load(str(path), text="review")
+    alone = hs.finetune(text, out=str(tmp_path / "alone"), **words)
+    priced = hs.load(str(path), text="review", beside=["price"])
+    price = hs.finetune(priced, out=str(tmp_path / "price"), **words)
+    runs = [each.path for each in (alone, run, price)]
+    tables = [pd.read_parquet(each / "predictions.parquet").set_index("name") for each in runs]
+    assert len({tuple(sorted(each.index)) for each in tables}) == 1  # one split, whatever is beside
+    right = [(each["prediction"] == each["target"]).sort_index() for each in tables]
+    for order in ([0, 1, 2], [2, 0, 1]):
+        found = hs.compare([str(runs[place]) for place in order]).record["comparisons"]
+        pairs = [(order[i], order[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+        for (i, j), told in zip(pairs, found, strict=True):
+            assert told["gained"] == (right[j] & ~right[i]).sum()
+            assert told["lost"] == (right[i] & ~right[j]).sum()
+    former = pd.read_parquet(runs[1] / "predictions.parquet").drop(columns="id_alone")
+    old = shutil.copytree(runs[1], tmp_path / "old")
+    former.to_parquet(old / "predictions.parquet")
+    assert hs.compare([str(runs[1]), str(old)]).record["comparisons"][0]["gained"] == 0
+    with pytest.raises(RunFolderError, match=r"a former version wrote it. .* --overwrite") as told:
+        hs.compare([str(alone.path), str(old)])
+    heard(told.value)
+    again = [str(path), "--text", "review", "--beside", "price", "city", "--overwrite"]
+    said = ["--start", "scratch/tfidf", "--device", "cpu", "--out", str(old)]
+    assert main(["finetune", *again, *said]) == 0
+    assert hs.compare([str(alone.path), str(old)]).record["num_items"] == len(former)
 
 
 def test_a_joined_run_is_a_start_for_texts_alone(network, tmp_path):

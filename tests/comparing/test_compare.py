@@ -287,6 +287,22 @@ def test_the_list_of_runs_is_sorted_and_names_what_is_left_out(trained, capsys, 
         hs.list_runs(str(tmp_path))
 
 
+def test_runs_on_one_file_stand_together_whatever_they_call_it(make_folder, answers, tmp_path):
+    called = {"a": "zoo.csv", "b": "zoo/other.csv", "c": "/home/me/zoo.csv"}
+    for (name, data), right in zip(called.items(), (0.6, 0.7, 0.8), strict=True):
+        same = "12345678abcd" if name != "b" else "fedcba987654"
+        make_folder(name, *answers(right), name=data, fingerprint=same)
+    found = hs.list_runs(str(tmp_path))
+    assert [(row["run"], row["data"]) for row in found.rows] == [
+        ("c", "zoo.csv"),
+        ("a", "zoo.csv"),
+        ("b", "zoo/other.csv"),
+    ]
+    told = found.report()
+    assert told.count("zoo.csv: ") == 1
+    assert "12345678" not in told
+
+
 def test_runs_without_the_figure_that_is_sorted_by_stand_by_their_own():
     def row(run, value):
         figures, better = {"rmse": {"value": value}}, {"rmse": False}

@@ -1,9 +1,11 @@
 import json
+from dataclasses import asdict
 
 import pytest
 from huggingface_hub import ModelCard
 
 from headstart.reporting.card import render_card
+from headstart.tasks import TASKS
 from headstart.types import Schema
 
 
@@ -55,6 +57,23 @@ def test_a_card_of_numbers_and_of_labels(make_task_run):
     assert ModelCard(labels).data.pipeline_tag == "text-classification"
     pictures = render_card(**make_task_run(Schema("image", "regression", (), label="age")))
     assert ModelCard(pictures).data.pipeline_tag is None
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_card_of_words_and_of_written_texts_says_what_the_hub_calls_it(card_of, task):
+    schema = asdict(Schema("text", task, ("a", "b")))
+    data = ModelCard(card_of(metrics={"task": task}, model={"schema": schema})[0]).data
+    wanted = {
+        "tagging": "token-classification",
+        "seq2seq": "text2text-generation",
+        "classification": "text-classification",
+        "multi-label": "text-classification",
+    }
+    hubs = {"token-classification", "question-answering", "text-generation"}
+    expected = wanted.get(task) or (task if task in hubs else None)
+    assert data.pipeline_tag == expected
+    if data.eval_results:
+        assert {one.task_type for one in data.eval_results} == {expected or "other"}
 
 
 def test_no_name_breaks_out_of_the_front_matter_or_names_a_private_folder(card_of):

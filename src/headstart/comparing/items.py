@@ -1,7 +1,9 @@
 """The test items of several finished runs in one order, or a sentence on what differs.
 
 An item is known by its id, which is made of its content: the same photo under another name is the
-same item, and runs on two data sets that hold the same test items can be compared.
+same item, and runs on two data sets that hold the same test items can be compared. The row that a
+text or image stands in is a part of what it is where a run learns from it: a run on other columns,
+or on none, knows the same item by the id that it has without its row.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE = "predictions.parquet"
-
+ALONE = "id_alone"
 
 Written = TextColumn | np.ndarray  # a column as the file holds it
 
@@ -69,6 +71,22 @@ class CommonItems:
         return str(self.names[place].as_py())
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """By what a run knows its N test items.
+
+    Attributes:
+        run: It.
+        ids: int64, shape (N,).
+        alone: int64, shape (N,), of texts or images without the rows that they stand in; None where
+            no row is part of an item.
+    """
+
+    run: FinishedRun
+    ids: np.ndarray
+    alone: np.ndarray | None = None
+
+
 def shown(column: Written, place: int) -> str | float:
     """Return what a column holds of an item."""
     if isinstance(column, TextColumn):
@@ -92,20 +110,22 @@ def common_items(runs: Sequence[FinishedRun]) -> CommonItems:
     for other in runs[1:]:
         _refuse_other_kind(first, other)
     items: CommonItems | None = None
+    known: Known | None = None
     for run in runs:
         table = _read(run)
-        ids, targets = table["id"].to_numpy(), _column(table, "target")
-        if items is None:
+        own = Known(run, table["id"].to_numpy(), _numbers(table, ALONE, None))
+        targets = _column(table, "target")
+        if items is None or known is None:
             wanted = task.read_item_column(targets, schema)
-            items = CommonItems(ids, table["name"], targets, wanted)
-        places = _places(first, items.ids, run, ids)
+            items, known = CommonItems(own.ids, table["name"], targets, wanted), own
+        places = _places(known, own)
         if run is not first:
             _refuse_other_targets(first, run, items.written, _taken(targets, places), items)
         said = _taken(_column(table, "prediction"), places)
         losses, told = (_numbers(table, name, places) for name in ("loss", "group"))
         assert losses is not None
-        own = task.recalled(task.read_item_column(said, schema), losses, items.targets)
-        answers.append(Answers(run, said, own, losses))
+        decisions = task.recalled(task.read_item_column(said, schema), losses, items.targets)
+        answers.append(Answers(run, said, decisions, losses))
         groups = told if groups is None else groups
     if groups is None:
         _refuse_lost_groups(runs)
@@ -122,7 +142,7 @@ def _read(run: FinishedRun) -> pa.Table:
     try:
         with pq.ParquetFile(path, read_dictionary=["target", "prediction"]) as file:
             there = set(file.schema_arrow.names)
-            wanted = ["id", "name", "target", "prediction", "loss", "group"]
+            wanted = ["id", "name", "target", "prediction", "loss", "group", ALONE]
             table = file.read([name for name in wanted if name in there])
     except FileNotFoundError as error:
         raise RunFolderError(
@@ -134,7 +154,7 @@ def _read(run: FinishedRun) -> pa.Table:
             f"{path} is damaged ({error}); expected what headstart wrote. Run the training again "
             "with --overwrite."
         ) from error
-    missing = [name for name in wanted[:-1] if name not in there]
+    missing = [name for name in wanted[:-2] if name not in there]
     if missing:
         raise RunFolderError(
             f"{path} has no column '{missing[0]}'; expected what headstart wrote. Run the training "
@@ -195,33 +215,31 @@ def _refuse_other_kind(first: FinishedRun, other: FinishedRun) -> None:
         )
 
 
-def _places(
-    first: FinishedRun, ids: np.ndarray, run: FinishedRun, own: np.ndarray
-) -> np.ndarray | None:
+def _places(first: Known, other: Known) -> np.ndarray | None:
     """Return where each item of the first run stands in another; None where the order is its own.
 
     Raises:
         DataError: They are not the same items.
+        RunFolderError: A row is part of an item, and no file tells what stands in it.
     """
-    if len(ids) == len(own) and np.array_equal(ids, own):
-        return None
-    shared = len(np.intersect1d(ids, own))
-    if shared == len(ids) == len(own):
-        order = own.argsort()
-        return np.asarray(order[own.searchsorted(ids, sorter=order)])
-    is_same_data = first.data["fingerprint"] == run.data["fingerprint"]
-    why = "of the same data" if is_same_data else _what_differs(first, run)
-    advice = f"Make the second run with --from {first.path} and what is to differ, such as --start."
-    ours, theirs = ((each.data.get("source") or {}).get("beside") for each in (first, run))
-    if ours != theirs:  # a row's columns are a part of what it is: no second run can have the same
-        advice = (
-            "The report of the run with columns beside compares it on its own items with the texts "
-            "or images alone, and with the columns alone: headstart report "
-            f"{run.path if theirs else first.path}."
-        )
+    pairs = [(first.ids, other.ids)]
+    if set(first.run.schema.beside) != set(other.run.schema.beside):
+        _refuse_lost_ids([first, other])
+        mine, its = (one.ids if one.alone is None else one.alone for one in (first, other))
+        pairs.append((mine, its))
+    for ids, own in pairs:
+        if len(ids) == len(own) and np.array_equal(ids, own):
+            return None
+        shared = len(np.intersect1d(ids, own))
+        if shared == len(ids) == len(own):
+            order = own.argsort()
+            return np.asarray(order[own.searchsorted(ids, sorter=order)])
+    is_same_data = first.run.data["fingerprint"] == other.run.data["fingerprint"]
+    why = "of the same data" if is_same_data else _what_differs(first.run, other.run)
     raise DataError(
-        f"{first.path} was tested on {len(ids):,} items and {run.path} on {len(own):,}, {why}; "
-        f"{shared:,} of them are the same. Expected the same test items. {advice}"
+        f"{first.run.path} was tested on {len(ids):,} items and {other.run.path} on {len(own):,}, "
+        f"{why}; {shared:,} of them are the same. Expected the same test items. Make the second "
+        f"run with --from {first.run.path} and what is to differ, such as --start."
     )
 
 
@@ -280,3 +298,14 @@ def _refuse_lost_groups(runs: Sequence[FinishedRun]) -> None:
             f"{grouped[0].path} counts groups of test items, and its {FILE} does not say which: a "
             "former version wrote it. Run the training again with --overwrite."
         )
+
+
+def _refuse_lost_ids(runs: Sequence[Known]) -> None:
+    """Refuse runs whose rows are a part of their items, where no file tells them without."""
+    for one in runs:
+        if one.run.schema.beside and one.alone is None:
+            raise RunFolderError(
+                f"{one.run.path} learns from columns beside, and its {FILE} does not say what its "
+                "items are without them: a former version wrote it. Run the training again with "
+                "--overwrite."
+            )

@@ -65,7 +65,7 @@ def board(folder: Path, *, sort: str = HEADLINE) -> Board:
             f"{folder} holds no run; expected folders that headstart has written. 'headstart fit "
             f"DATA --out {folder / 'first'}' makes one."
         )
-    rows = [_row(folder, run) for run in found]
+    rows = _named_alike([_row(folder, run) for run in found])
     return Board(tuple(sorted_rows(rows, sort)), tuple(left_out), tuple(starts))
 
 
@@ -111,6 +111,21 @@ def _run_folders(folder: Path) -> list[Path]:
             found.append(Path(place))
             names.clear()
     return found
+
+
+def _named_alike(rows: Sequence[Json]) -> list[Json]:
+    """Return rows of which those on the same data call it the same: as briefly as one of them does.
+
+    A run that is made ``--from`` another names a file by its whole path, where a person named it
+    from the folder at hand.
+    """
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["fingerprint"], []).append(row["data"])
+    brief = {
+        each: min(called, key=lambda name: (len(name), name)) for each, called in names.items()
+    }
+    return [row | {"data": brief[row["fingerprint"]]} for row in rows]
 
 
 def _row(folder: Path, run: FinishedRun) -> Json:

@@ -130,7 +130,7 @@ def assemble(
     divided = _divide(records, copies, given, how, shares)
     splits, mixed = divided.splits, divided.mixed
     findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
-    ids = sample_ids(identity.exact)
+    ids, alone_ids = _ids(inspection)
     samples, kinds, found = _surveyed(records, splits, copies, how)
     beside = None if records.beside is None else _surveyed(records.beside, splits, copies, how)
     findings += [*found, *(beside[2] if beside else ())]
@@ -140,9 +140,9 @@ def assemble(
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
-        told = None if groups is None else groups[chosen]
         kept, rows = take(samples, chosen), None if beside is None else take(beside[0], chosen)
-        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows)
+        told, own = (None if each is None else each[chosen] for each in (groups, alone_ids))
+        return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows, own)
 
     train, schema = part(SPLIT_CODES["train"]), records.schema
     if beside is not None:
@@ -275,6 +275,12 @@ def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     splits = np.where(records.splits == UNASSIGNED, 0, records.splits).astype(np.int8)
     given = [name for name in SIDES if SPLIT_CODES[name] in records.splits]
     return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
+
+
+def _ids(inspection: Inspection) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the id of each sample, and the one it has without its row; None without rows."""
+    alone = inspection.alone
+    return sample_ids(inspection.identity.exact), None if alone is None else sample_ids(alone)
 
 
 def _group_codes(records: Records) -> np.ndarray | None:

@@ -202,6 +202,7 @@ def pooled_data(dataset: Dataset, names: Sequence[SplitName]) -> Dataset:
         _all_of([split.contents for split in splits]),
         _all_of([split.groups for split in splits]),
         None if not rows else joined(rows),
+        _all_of([split.alone_ids for split in splits]),
     )
     nothing = part_of_split(whole, np.zeros(0, np.int64))
     return replace(
@@ -259,6 +260,7 @@ def part_of_split(split: Split, places: np.ndarray) -> Split:
         None if split.contents is None else split.contents[places],
         None if split.groups is None else split.groups[places],
         None if split.beside is None else take(split.beside, places),
+        None if split.alone_ids is None else split.alone_ids[places],
     )
 
 

@@ -37,15 +37,19 @@ class Inspection:
         identity: What each sample is; zero where unreadable.
         sizes: int64, shape (N, 3), height and width in pixels, and pages; zero where unreadable.
         reasons: Index of each sample that cannot be used, with the reason.
+        alone: uint64, shape (N,), what each is without the row that it stands in; None where no
+            row is part of it.
     """
 
     identity: Identity
     sizes: np.ndarray
     reasons: dict[int, str]
+    alone: np.ndarray | None = None
 
     def take(self, places: np.ndarray) -> Inspection:
         """Return what was found of these samples, all of which can be used."""
-        return Inspection(self.identity.take(places), self.sizes[places], {})
+        alone = None if self.alone is None else self.alone[places]
+        return Inspection(self.identity.take(places), self.sizes[places], {}, alone)
 
 
 def inspect_samples(samples: Samples, beside: Samples | None, name: str) -> Inspection:
@@ -65,8 +69,9 @@ def inspect_samples(samples: Samples, beside: Samples | None, name: str) -> Insp
         found = inspect(samples, name)
     if not isinstance(beside, TableSamples):
         return found
-    exact = mixed(found.identity.exact) + row_identity(beside.table).exact
-    return replace(found, identity=Identity(exact, found.identity.content))
+    alone = found.identity.exact
+    exact = mixed(alone) + row_identity(beside.table).exact
+    return replace(found, identity=Identity(exact, found.identity.content), alone=alone)
 
 
 def inspect(samples: Samples, name: str) -> Inspection:

@@ -30,7 +30,7 @@ from headstart.types import MODALITIES, PAIRS
 CARD = "README.md"
 _MAX_CLASSES = 50
 _MAX_NOTES = 12
-# The hub's pipelines that a run of headstart can be.
+# The hub's pipelines that are made of what samples are and what is told of them.
 _PIPELINES = frozenset(
     ("image-classification", "text-classification", "tabular-classification", "tabular-regression")
 )
@@ -95,8 +95,8 @@ def _front_matter(name: str, metrics: Json, model: Json) -> Json:
     # "single_label_classification": the last word is the hub's, too
     kind = task.transformers_problem.rpartition("_")[2] if task else ""
     pipeline = f"{facts.pipeline}-{kind}" if facts else ""
-    if pipeline in _PIPELINES:
-        front["pipeline_tag"] = pipeline
+    if found := (task.hub_task if task else "") or (pipeline if pipeline in _PIPELINES else ""):
+        front["pipeline_tag"] = found
     tags = ["headstart", schema.get("modality"), schema.get("task"), model.get("strategy")]
     front["tags"] = list(dict.fromkeys(str(tag) for tag in tags if tag))
     address = start_address(model)

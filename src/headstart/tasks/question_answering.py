@@ -354,6 +354,7 @@ QUESTION_ANSWERING = AnswerTask(
     probe="logistic",
     head="token",
     written_as="questions",
+    hub_task="question-answering",
     stratified="stratified by whether there is an answer",
     words=TaskWords(
         mistakes="Farthest from the answer",

@@ -33,6 +33,7 @@ SEQ2SEQ = SequenceTask(
     head="own",
     written_as="sequences",
     plain_start="scratch/seq2seq-tiny",
+    hub_task="text2text-generation",
     stratified="at random",
     is_smoothed=True,
     words=TaskWords(

@@ -55,12 +55,11 @@ class Task(Certain, Comparable):
         tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
             outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
         finds_texts: Whether one is told by finding it: outputs are ``types.questions.FOUND``.
-        is_chosen_by_texts: Whether ``validation_score`` reads what was written; else nothing need
-            be written to choose.
+        is_chosen_by_texts: Whether ``validation_score`` reads texts; else none need be written.
         written_as: Of these the kind of preprocessing, a row of ``preprocessing.KINDS``.
         plain_start: The start that is tried where nobody names one, where a task has its own.
-        transformers_problem: What transformers' sequence classifiers call it; empty where they
-            have no such thing.
+        transformers_problem: What transformers' sequence classifiers call it; empty for none.
+        hub_task: The hub's own word for it; empty where that is made of the samples' and this one.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
         parts: Of several targets what each is; ``can_be_part``: whether one of them may ask for it.
     """
@@ -86,6 +85,7 @@ class Task(Certain, Comparable):
     written_as: str = ""
     plain_start: str = ""
     transformers_problem: str = ""
+    hub_task: str = ""
     deciding: Deciding = PLAINLY
     parts: tuple[TargetPart, ...] = ()
     can_be_part: bool = False

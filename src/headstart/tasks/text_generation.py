@@ -232,6 +232,7 @@ TEXT_GENERATION = GenerationTask(
     head="own",
     written_as="dialogues",
     plain_start="scratch/gpt-tiny",
+    hub_task="text-generation",
     stratified="at random",
     is_smoothed=True,
     words=TaskWords(

@@ -20,7 +20,7 @@ from headstart.objectives import item_losses
 from headstart.storage.run_folder import RunFolder
 from headstart.tasks import Task, find_task
 from headstart.tuning.closer_look import Looked
-from headstart.types import Dataset, Inputs, Rows, Schema
+from headstart.types import Dataset, Inputs, Rows, Schema, Split
 
 _NUM_SHOWN = 12  # worst mistakes that the page shows
 _MAX_NAMED = 1_000  # wrong test items whose names a page may list
@@ -55,8 +55,12 @@ def write_predictions(
     losses: np.ndarray,
     groups: np.ndarray | None = None,
     task: Task | None = None,
+    alone_ids: np.ndarray | None = None,
 ) -> None:
     """Write one row a test item: id, name, what the task says of it, its loss, and its group.
+
+    Of a text or image with its row also the id that it has without the row, by which ``compare``
+    knows the same item in runs on other columns or none.
 
     Args:
         folder: Where ``predictions.parquet`` goes.
@@ -66,6 +70,7 @@ def write_predictions(
         losses: Of each, float32, shape (N,).
         groups: Which items belong together, shape (N,); None where each stands alone.
         task: As the model decides; by default as its name says.
+        alone_ids: As in ``Split``, shape (N,); None where no row is part of an item.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -75,6 +80,8 @@ def write_predictions(
     columns["loss"] = losses
     if groups is not None:
         columns["group"] = groups
+    if alone_ids is not None:
+        columns["id_alone"] = alone_ids
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     folder.write("predictions.parquet", buffer.getvalue())
@@ -92,7 +99,7 @@ def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
     """
     test, task = looked.inputs, looked.task
     told = (test, dataset.schema, looked.outputs, looked.losses, looked.groups)
-    write_predictions(folder, *told, task)
+    write_predictions(folder, *told, task, _alone_ids(dataset.test, test))
     record: dict[str, Any] = {"items": shown_items(dataset, looked, looked.mistaken[:_NUM_SHOWN])}
     if len(doubtful := looked.doubtful[:_NUM_SHOWN]):
         shown = shown_items(dataset, looked, doubtful)
@@ -105,6 +112,15 @@ def write_items(folder: RunFolder, dataset: Dataset, looked: Looked) -> None:
         # by their id as text: what a page lists of each pair of classes is among them
         record["names"] = {str(int(test.ids[place])): test.names[place] for place in named.tolist()}
     folder.write_json("mistakes.json", record)
+
+
+def _alone_ids(split: Split, test: Inputs) -> np.ndarray | None:
+    """Return the ids without rows of those items that a network could take."""
+    if split.alone_ids is None:
+        return None
+    order = split.ids.argsort()
+    places = order[split.ids.searchsorted(test.ids, sorter=order)]
+    return np.asarray(split.alone_ids[places])
 
 
 def shown_items(dataset: Dataset, looked: Looked, places: np.ndarray) -> list[dict[str, object]]:

@@ -123,6 +123,7 @@ class Split:
         groups: int64, shape (N,), the same for samples that belong together, in all splits alike;
             None where each stands alone.
         beside: The rows that texts or images stand in, N, where these are learned from too.
+        alone_ids: int64, shape (N,), the ids that they have without these rows; None without them.
     """
 
     samples: Samples
@@ -131,6 +132,7 @@ class Split:
     contents: np.ndarray | None = None
     groups: np.ndarray | None = None
     beside: Samples | None = None
+    alone_ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
