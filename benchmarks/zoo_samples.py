@@ -3,12 +3,12 @@
     HEADSTART_DATA=… python benchmarks/zoo_samples.py benchmarks/data/zoo.csv \
         benchmarks/data/zoo_scores.jsonl --packages FOLDER --out rows.jsonl
 
-Features of all starts are read once, from all training samples of a set; shares of these, drawn
-with every class keeping its own,
-are then scored as ``rank`` scores them. What starts from scratch reach in
+Features of all starts are read once, from all training samples of a set; shares of these, in which
+each class keeps its own, are then scored as ``rank`` scores them. What starts from scratch reach in
 their moment is taken from the file of scores. Truth, weights and the prior are as in
-``zoo_regret.py``. Printed: regret and weighted tau by share, mean over sets and draws, and what
-reading takes, in seconds of one processor, beside the search that is the truth.
+``zoo_regret.py``. Rows say what building, reading and scoring took, in seconds of one processor;
+``search_s`` is that of the truth, on the machine that made it. Printed: regret and weighted tau by
+share, mean over draws and sets, with the standard error over sets.
 """
 
 from __future__ import annotations
