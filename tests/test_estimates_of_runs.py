@@ -12,6 +12,7 @@ import headstart as hs
 import headstart.tuning.features as features_module
 from headstart.auditing.probe_features import Look, ProbeFeatures
 from headstart.events import listen
+from headstart.recipes import complete as complete_module
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import SHARES
@@ -117,3 +118,24 @@ def test_what_estimates_may_take_stands_in_every_plan():
     assert plan.seconds("estimates") == pytest.approx(SHARES["estimates"].share * 100)
     plan = hs.finetune("digits-8x8", start="scratch/simple-cnn", dry_run=True)
     assert plan.seconds("estimates") == pytest.approx(SHARES["estimates"].share * 600)
+
+
+def test_a_training_that_ended_late_has_spent_the_time_of_estimates_and_not_that_of_the_end(
+    tmp_path, monkeypatch, work_clock
+):
+    frame, _ = rows(200)
+    tune = complete_module._tune
+
+    def slowly(current, items, setup, budget, plan, *rest):
+        found = tune(current, items, setup, budget, plan, *rest)
+        work_clock.sleep(max(0.0, budget.left - plan.seconds("conclusion")))
+        return found
+
+    monkeypatch.setattr(complete_module, "_tune", slowly)
+    data, told = (frame[["x", "y"]], frame["label"]), []
+    with listen(lambda kind, fields: told.append((kind, fields))):
+        run = hs.finetune(data, start="scratch/linear", device="cpu", out="run", budget="60s")
+    assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.8
+    stages = [fields["stage"] for kind, fields in told if kind == "spent"]
+    assert "conclusion" in stages
+    assert "estimates" not in stages

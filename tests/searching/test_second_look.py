@@ -7,7 +7,10 @@ import torch
 from small_runs import few_digits
 
 import headstart as hs
+from headstart.events import listen
+from headstart.ranking import late as late_module
 from headstart.ranking import screen
+from headstart.ranking.late import Opening
 from headstart.searching.arms import BracketPlan
 from headstart.starts import find_start
 from headstart.training.options.training_options import TrainingOptions
@@ -98,3 +101,19 @@ def test_a_start_whose_arm_was_refused_is_trained_with_what_the_others_have_left
     run = hs.fit(few_digits(), budget="40s", out=str(tmp_path / "run"), starts=STARTS)
     arms = [row for row in run.options["arms"] if row["start"] == LATE]
     assert any("16 of 16 steps" in row["note"] for row in arms)
+
+
+def test_a_library_that_is_still_unread_is_not_read_for_a_second_look_on_a_busy_machine(
+    passes, tmp_path, monkeypatch
+):
+    passes += [FREE]
+    late = "pip/efficientnet-lite0"
+    monkeypatch.setattr(late_module, "_LIBRARIES", {"image": "no such library"})
+    monkeypatch.setattr(Opening, "refusal", lambda *_: "left out: busy")
+    monkeypatch.setattr(Budget, "load", 5.0)
+    notes = []
+    with listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
+        run = hs.fit(few_digits(), budget="40s", out=str(tmp_path / "run"), starts=[QUICK, late])
+    assert {row["start"] for row in run.options["arms"]} == {QUICK}
+    (told,) = [text for text in notes if late in text]
+    assert "looked at again, and is left out: a first look at it takes about 25 s" in told

@@ -7,6 +7,7 @@ with all that is left when models are trained (``recipes.search``).
 
 from __future__ import annotations
 
+import sys
 import time
 
 from headstart.tuning.budget import STEP_PASSES, Budget, told_seconds
@@ -18,6 +19,7 @@ _MIN_STEPS = 20
 # The library of the first network, on one idle core, building it twice, and features of the first
 # few hundred samples: timm alone takes three, and 500 digits through the smallest start five more.
 _OPENING_SECONDS = 5.0
+_LIBRARIES = {"image": "timm", "text": "transformers"}  # of pretrained starts, by modality
 _LEAST_WORKED = 0.05  # seconds of work by which the load of the machine is told
 
 
@@ -38,13 +40,8 @@ class Opening:
         if self._is_paid(start):
             return None
         took, worked = time.monotonic() - self._began, time.process_time() - self._worked
-        seconds = _OPENING_SECONDS * max(1.0, took / max(worked, _LEAST_WORKED))
-        if seconds <= budget.may_take("opening"):
-            return None
-        return (
-            f"left out: a first look at it takes about {told_seconds(seconds)}, and "
-            f"{told_seconds(budget.left)} of the budget are left"
-        )
+        told = opening_refusal(budget, max(1.0, took / max(worked, _LEAST_WORKED)))
+        return None if told is None else f"left out: {told}"
 
     def note(self, start: Start) -> None:
         """Note that a start was tried."""
@@ -53,6 +50,28 @@ class Opening:
 
     def _is_paid(self, start: Start) -> bool:
         return start.family in SOLVED or (start.pretrained_on is not None) in self._paid
+
+
+def opening_refusal(budget: Budget, load: float) -> str | None:
+    """Return why the first network of its kind is not built; None where there is time for it.
+
+    Args:
+        budget: What is left.
+        load: How many times longer work takes than on an idle core.
+    """
+    seconds = _OPENING_SECONDS * load
+    if seconds <= budget.may_take("opening"):
+        return None
+    return (
+        f"a first look at it takes about {told_seconds(seconds)}, and "
+        f"{told_seconds(budget.left)} of the budget are left"
+    )
+
+
+def is_library_read(start: Start) -> bool:
+    """Return whether the library that a pretrained start is built by has been read already."""
+    library = _LIBRARIES.get(start.modality)
+    return start.pretrained_on is None or library is None or library in sys.modules
 
 
 class SlowStepsError(TooSlowError):

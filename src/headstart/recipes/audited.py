@@ -157,7 +157,8 @@ def with_estimates(
     from headstart.tuning.in_time import in_time
 
     asked = [a for a in AUDITS.values() if a.estimates and a.in_runs and a.asks_of(dataset)]
-    reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
+    # all of what the plan keeps for the end: a training that ended late has taken of these
+    reserve = plan.seconds("conclusion")
     free = budget.left - reserve
     share = budget.may_take("estimates")
     unused = min(plan.end("estimates") - budget.spent, MOST_SHARES * share)
@@ -170,7 +171,8 @@ def with_estimates(
     )
     with plan.stage("estimates", budget):
         # one look of an audit has no pieces: on a machine with load 16 it took 67 s of its 5
-        found = in_time(budget, reserve, "What a probe says of the data", estimate)
+        what = "What a probe says of the data"
+        found = in_time(budget, reserve, what, estimate, library="sklearn")
     if found is None:
         return dataset
     tell_findings(found)

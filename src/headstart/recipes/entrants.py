@@ -88,12 +88,18 @@ def _fits(
 ) -> tuple[bool, int | None]:
     """Return whether a start can be built and evaluated in what is left, and its input size."""
     from headstart.errors import StartError
+    from headstart.ranking.late import is_library_read, opening_refusal
     from headstart.starts import find_start
     from headstart.training.machine.memory import is_out_of_memory
     from headstart.tuning.cut_off import cut_off
     from headstart.tuning.fitting import fitting_setup
 
     start = find_start(row["start"])
+    # an import is never cut off: on a busy machine it has taken 26 s of its 13
+    told = None if is_library_read(start) else opening_refusal(budget, budget.load)
+    if told is not None:
+        emit("note", text=f"{start.address} was looked at again, and is left out: {told}.")
+        return False, None
     strategy = default_strategy(start)[0].name if asked.strategy == AUTO else asked.strategy
     options = replace(training_options(asked), strategy=strategy, input_size=None)
     ends = None if budget.limit_seconds is None else time.monotonic() + _LOOK * budget.left

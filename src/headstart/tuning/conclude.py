@@ -278,7 +278,10 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
         return None
     rest = _own_seconds(dataset, setup, budget)
     what = "The baseline on the frozen start"
-    return in_time(budget, rest, what, lambda: _frozen_answers(items, setup, tuned))
+    library = "sklearn" if tuned.fitted is None else None
+    return in_time(
+        budget, rest, what, lambda: _frozen_answers(items, setup, tuned), library=library
+    )
 
 
 def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:

@@ -80,7 +80,13 @@ def run_baselines(items: Items, setup: TrainingSetup, budget: Budget) -> list[Ri
     """
     rest = _LAST_SECONDS * slowness(budget.load)
     tried = (
-        in_time(budget, rest, f"The baseline {name}", partial(baseline.run, items, setup, budget))
+        in_time(
+            budget,
+            rest,
+            f"The baseline {name}",
+            partial(baseline.run, items, setup, budget),
+            library="sklearn",
+        )
         for name, baseline in BASELINES.items()
         if baseline.applies(items.dataset, setup)
     )
