@@ -103,10 +103,10 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
     """
     from headstart.recipes import bundling
 
-    refuse_written(run.schema.task, "becomes no bundle, program or plain weights")
     if to == ONNX:
         agreement = bundling.write_bundle(run, folder, int8=int8)
     else:
+        refuse_written(run.schema.task, "becomes no program or plain weights")
         write = bundling.write_program if to == PT2 else bundling.write_weights
         agreement = write(run, folder)
     what = "Before its weights became whole numbers it answered" if int8 else "Answers"
