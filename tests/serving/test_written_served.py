@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +22,12 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("uvicorn")
 
 import headstart as hs
+from headstart.bundles import MANIFEST, manifest_bytes
 from headstart.bundles.kinds import verify_any
-from headstart.bundles.writing import open_writer
+from headstart.bundles.writing import OnnxWriter, open_writer
 from headstart.errors import ExportError, RunFolderError
+from headstart.exporting import writer_bundle, writer_graphs
+from headstart.exporting.bundle_files import ComparedSamples
 from headstart.types import Conversation
 from headstart.types.texts import Telling
 
@@ -276,3 +281,107 @@ def test_what_is_not_done_with_what_writes_is_refused(chats, tmp_path, heard):
     heard(error.value)
     with pytest.raises(RunFolderError):
         hs.predict(str(folder), ASKED)
+
+
+def _closed_again(folder, place, **files):
+    """Return a copy of a bundle with other files, as if it had been exported so."""
+    shutil.copytree(folder, place)
+    for name, content in files.items():
+        (place / name.replace("_", ".")).write_bytes(content)
+    (place / MANIFEST).unlink()
+    (place / MANIFEST).write_bytes(manifest_bytes(place))
+    return place
+
+
+def test_what_is_wrong_with_a_bundle_is_said_and_another_export_helps(
+    chats, translator, tmp_path, heard
+):
+    folder = chats[1]
+    other = (translator[1] / "model.onnx").read_bytes()
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["logits"] = golden["logits"] + 1
+    file = io.BytesIO()
+    np.savez(file, **golden)
+    damaged = {
+        "takes .* and gives logits": {"model_onnx": other},
+        "golden.npz is damaged": {"golden_npz": b"PK"},
+        "does not write its golden samples as it did": {"golden_npz": file.getvalue()},
+    }
+    for number, (words, files) in enumerate(damaged.items()):
+        place = _closed_again(folder, tmp_path / str(number), **files)
+        with pytest.raises(ExportError, match=words) as error:
+            hs.verify(str(place))
+        heard(error.value)
+    nan = np.full((1, 3), np.nan, np.float32)
+    session = SimpleNamespace(get_inputs=list, run=lambda names, given: [nan])
+    with pytest.raises(ExportError, match="no finite numbers") as error:
+        OnnxWriter._run(session, [])
+    heard(error.value)
+    assert hs.verify(str(folder)).agreement.holds
+
+
+def test_what_becomes_no_bundle_is_handed_to_transformers(chats, tmp_path, heard, monkeypatch):
+    run, _ = chats
+    graph = writer_graphs.graphs_of(writer_graphs.writer_network(run.model))[0]
+    monkeypatch.setattr(writer_graphs, "_MOST_BYTES", 1_000)
+    with pytest.raises(ExportError, match="what an ONNX file holds") as large:
+        writer_graphs.graph_bytes(graph, "a start")
+    monkeypatch.undo()
+
+    def fails(*given, **named):
+        raise RuntimeError("nobody knows this operator")
+
+    monkeypatch.setattr("torch.onnx.export", fails)
+    with pytest.raises(ExportError, match="nobody knows this operator") as strange:
+        writer_graphs.graph_bytes(graph, "a start")
+    monkeypatch.undo()
+    out = hs.export(str(run.path), to="transformers", out=str(tmp_path / "out"))
+    assert (out / "config.json").is_file()
+    heard(large.value)
+    heard(strange.value)
+
+
+def test_an_export_without_a_sample_to_compare_on_is_refused(chats, tmp_path, heard):
+    run, _ = chats
+    inputs = [run.preprocess.read(ASKED)]
+    with pytest.raises(ExportError, match="none can be read") as error:
+        writer_bundle._raw(run.model, ComparedSamples(inputs, [""], "an empty text"), 3)
+    heard(error.value)
+    given = ComparedSamples(inputs, ASKED, "some texts")
+    assert writer_bundle._raw(run.model, given, 2) == ASKED[:2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_the_page_shows_an_answer_while_it_is_written(server, size):
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium")
+    wanted = _texts(server.post("/v1/predict?model=answers", ASKED[0].encode(), PLAIN))[0]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        faults = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        page.wait_for_selector("#form button")
+        page.select_option("#model", "answers")
+        assert page.inner_text("#form button") == "Write"
+        page.fill("#text", ASKED[0])
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#written")
+        page.wait_for_selector("#stop", state="detached")
+        assert page.inner_text("#written").split() == wanted.split()
+        page.select_option("#model", "german")
+        page.fill("#text", TEXTS[0])
+        page.click("#form button")
+        page.wait_for_selector("#written")
+        page.wait_for_selector("#stop", state="detached")
+        assert page.inner_text("#written").startswith(("der", "heute"))
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        page.fill("#text", "x" * 10_001)
+        page.click("#form button")
+        page.wait_for_function("document.querySelector('#answer').innerText.includes('10,001')")
+        assert faults == []
+        browser.close()

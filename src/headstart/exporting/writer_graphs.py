@@ -105,7 +105,7 @@ def _ids(num: int, length: int) -> Tensor:
 def _decoder_graph(network: LanguageNetwork) -> Graph:
     past = [
         torch.randn(_ROWS, one.shape[1], _BEFORE, one.shape[3])
-        for one in nothing_read(network.model.config, _ROWS)
+        for one in nothing_read(network.model, _ROWS)
     ]
     ids = _ids(_ROWS, _TOKENS)
     names = value_names(OWN, len(past) // 2)

@@ -25,10 +25,18 @@ def form_of_writer(bundle: WritingBundle) -> Form:
     texts, read = FORMS["words"], bundle.preprocess
     if isinstance(read, DialoguePreprocess) and read.of_turns:
         example = (TEXT, "How long is the warranty?")
-        return replace(texts, read=partial(_read_asked, texts), example=lambda _: example)
+        reading = partial(_read_asked, texts)
+        return replace(
+            texts, read=reading, example=lambda _: example, counts=partial(_count, texts)
+        )
     if isinstance(read, DialoguePreprocess):
         return replace(texts, example=lambda _: (TEXT, "Once upon a time"))
     return replace(texts, example=lambda _: (TEXT, "Two dogs run on a beach."))
+
+
+def _count(texts: Form, kind: str, data: bytes) -> int:
+    """Return about how many conversations or texts a body has."""
+    return data.count(b'"messages"') or texts.counts(kind, data)
 
 
 def _read_asked(texts: Form, kind: str, data: bytes, bundle: Bundle, limits: ServerLimits) -> Named:

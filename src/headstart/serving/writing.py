@@ -32,7 +32,7 @@ Ids = list[int]
 
 
 @dataclass(eq=False)
-class Written:
+class WritingJob:
     """One request, prepared.
 
     Attributes:
@@ -60,7 +60,7 @@ class Written:
 class _Part:
     """Some rows of a request: as many as are computed together."""
 
-    job: Written
+    job: WritingJob
     rows: range
 
 
@@ -75,7 +75,7 @@ class _Group:
     """
 
     search: Search
-    owners: list[tuple[Written, int]]
+    owners: list[tuple[WritingJob, int]]
     waiting: set[int]
 
 
@@ -113,7 +113,7 @@ class WritingQueue(Room):
         """Return what is written of each row.
 
         Args:
-            arrays: See ``Written``, as all others.
+            arrays: See ``WritingJob``, as all others.
             how: See there.
             asked: See there.
             hears: See there.
@@ -124,7 +124,7 @@ class WritingQueue(Room):
         """
         loop = asyncio.get_running_loop()
         num = len(next(iter(arrays.values())))
-        job = Written(arrays, how, asked, loop.time(), loop.create_future(), hears)
+        job = WritingJob(arrays, how, asked, loop.time(), loop.create_future(), hears)
         job.texts, job.open = [[] for _ in range(num)], num
         size = self._limits.batch_rows
         self._waiting += [
@@ -198,7 +198,7 @@ class WritingQueue(Room):
         search = self._bundle.search(arrays, parts[0].job.how)
         return _Group(search, owners, set(range(len(owners))))
 
-    def _is_wanted(self, job: Written, now: float) -> bool:
+    def _is_wanted(self, job: WritingJob, now: float) -> bool:
         """Return whether somebody waits for a request; who does not, or too long, is told."""
         if job.answer.done():
             return False
@@ -237,7 +237,7 @@ class WritingQueue(Room):
             _end(job, error)
 
 
-def _end(job: Written, error: Exception) -> None:
+def _end(job: WritingJob, error: Exception) -> None:
     if not job.answer.done():
         job.answer.set_exception(error)
 

@@ -56,7 +56,8 @@ def _tensors_of(found: Any) -> list[Tensor]:
 
 def _cached(model: nn.Module, found: Any) -> dict[str, Any]:
     """Return a cache under the name that this release of transformers has for it."""
-    return {_cache_name(type(model)): found, "use_cache": True}
+    kind: Any = type(model)
+    return {_cache_name(kind): found, "use_cache": True}
 
 
 @cache
@@ -93,12 +94,15 @@ class DecoderStep(nn.Module):
         before = places[None, :] <= own[:, None]
         # what fills a row up sees itself: it has to see something
         seen = (before & mask.bool()[:, None, :]) | (places[None, :] == own[:, None])
-        hidden = torch.where(seen, 0.0, torch.finfo(torch.float32).min)[:, None]
+        # fused kernels take what is seen as it is; written out it is added to the scores
+        is_fused = self.model.config._attn_implementation == "sdpa"
+        dtype = self.model.dtype
+        shown = seen if is_fused else torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -length:]
         grown = _cache_of(past)
         found = self.model.base_model(
             input_ids=input_ids,
-            attention_mask=hidden.to(self.model.dtype),
+            attention_mask=shown[:, None],
             position_ids=positions,
             **_cached(self.model.base_model, grown),
         )
@@ -197,7 +201,7 @@ class DecoderSteps:
 
     def begin(self) -> np.ndarray:
         """Read what is written to; as ``decoding.Steps``."""
-        past = nothing_read(self._step.model.config, len(self._ids), self._ids.device)
+        past = nothing_read(self._step.model, len(self._ids))
         logits, *self._past = self._step(self._ids, self._mask, self._mask[:, :0], *past)
         return _numbers(logits)
 
@@ -253,18 +257,18 @@ class SequenceSteps:
         return _numbers(logits)
 
 
-def nothing_read(config: Any, num: int, device: torch.device | None = None) -> list[Tensor]:
+def nothing_read(model: Any, num: int) -> list[Tensor]:
     """Return keys and values of a decoder that has read nothing, (B, H, 0, D) each.
 
     Args:
-        config: Of transformers.
+        model: Of ``AutoModelForCausalLM``.
         num: Rows.
-        device: Where they lie.
     """
+    config, kind = model.config, {"dtype": model.dtype, "device": model.device}
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     blocks = 2 * int(config.num_hidden_layers)
-    return [torch.zeros(num, int(heads), 0, int(size), device=device) for _ in range(blocks)]
+    return [torch.zeros(num, int(heads), 0, int(size), **kind) for _ in range(blocks)]
 
 
 def _numbers(logits: Tensor) -> np.ndarray:
