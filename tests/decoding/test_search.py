@@ -9,7 +9,7 @@ import pytest
 
 from headstart.decoding import WritingRules, begin_search, written_by
 from headstart.decoding.following import brief, follow, likeliest
-from headstart.decoding.search import draw_token
+from headstart.decoding.greedy import draw_token
 from headstart.types.texts import Telling
 
 END, FILL = 0, 0

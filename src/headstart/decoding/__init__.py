@@ -6,7 +6,8 @@ same wherever its network is computed. Left out: contrastive and assisted search
 """
 
 from headstart.decoding.rules import WritingRules
-from headstart.decoding.search import Search, begin_search, written_by
+from headstart.decoding.search import Search, written_by
 from headstart.decoding.steps import Steps, are_others
+from headstart.decoding.ways import begin_search
 
 __all__ = ["Search", "Steps", "WritingRules", "are_others", "begin_search", "written_by"]
