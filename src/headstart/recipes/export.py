@@ -46,8 +46,9 @@ def export(
     With --to onnx any run, ensembles too, becomes a bundle: an ONNX network
     whose batch varies, preprocessing, labels, calibration, golden samples, a model card and the
     digest of every file; it is compared with the run from raw samples to logits, of what writes
-    texts token by token, and is what 'headstart serve' serves without PyTorch. With --to pt2 the network is a program of
-    torch.export, with --to safetensors plain weights that 'headstart predict' opens.
+    texts token by token, and is what 'headstart serve' serves without PyTorch. With --to pt2 the
+    network is a program of torch.export, with --to safetensors plain weights that 'headstart
+    predict' opens.
 
     Args:
         run: A run folder.

@@ -258,10 +258,8 @@ class _Answers:
             write = self._stream if is_streamed else self._write
             response = await write(model, read, (rows, len(body)), said, asked)
             return _packed(response, headers) if isinstance(response, Response) else response
-        if told := [name for name in SAID if name in query]:
-            raise bad_request(
-                f"{', '.join(told)} {'are' if told[1:] else 'is'} of models that write."
-            )
+        if ways := [name for name in SAID if name in query]:
+            raise bad_request(f"Model '{model.name}' writes no texts, which {ways[0]} is for.")
         more: dict[str, Any] = {}
         if explains == "1":
             answer, more["looked_at"] = await model.explain(read, len(body), asked)
