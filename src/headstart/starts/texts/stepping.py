@@ -26,7 +26,7 @@ def _layer() -> Any:
     """Return the class of a block's keys and values, which may be none: a length of 0 is one."""
     from transformers.cache_utils import DynamicLayer
 
-    class Grown(DynamicLayer):  # type: ignore[misc]
+    class GrownLayer(DynamicLayer):  # type: ignore[misc]
         """Says its length without asking whether there is one, which an exporter would fix."""
 
         def get_seq_length(self) -> Any:
@@ -34,7 +34,7 @@ def _layer() -> Any:
             assert self.keys is not None
             return self.keys.shape[-2]
 
-    return Grown
+    return GrownLayer
 
 
 def _cache_of(past: Past) -> Any:
