@@ -237,9 +237,9 @@ def with_gap(which: str | None) -> Any:
 
 
 CASES = {
-    "a bundle of what writes": Case(
-        lambda p: exported(p.run("talker"), p, "onnx"),
-        "hand it to transformers: headstart export RUN --to transformers",
+    "a program of what writes": Case(
+        lambda p: exported(p.run("talker"), p, "pt2"),
+        "or to transformers: headstart export RUN --to transformers",
         lambda p: exported(p.run("talker"), p, "transformers"),
     ),
     "GGUF of what writes from two sides": Case(

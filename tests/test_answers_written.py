@@ -170,7 +170,7 @@ def test_others_load_it_with_the_same_logits(run, tmp_path):
     hs.export(str(run.path), to="gguf", out=str(tmp_path / "gguf"))
     assert (tmp_path / "gguf" / "model.gguf").stat().st_size > 1_000_000
     with pytest.raises(ExportError, match="--to transformers"):
-        hs.export(str(run.path), to="onnx", out=str(tmp_path / "onnx"))
+        hs.export(str(run.path), to="pt2", out=str(tmp_path / "pt2"))
 
 
 def test_ids_that_are_cut_inside_a_character_are_no_fault_of_the_vocabulary(

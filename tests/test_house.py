@@ -407,6 +407,7 @@ def test_allowed_code_is_not_found() -> None:
 WITHOUT_TORCH = (
     "comparing",
     "bundles",
+    "decoding",
     "evaluation",
     "monitoring",
     "preprocessing",

@@ -65,3 +65,44 @@ def test_a_template_that_changes_the_question_once_it_is_answered_is_refused(hea
         pieces(odd, TURNS[:2], "2", SPECIAL, "a start")
     assert pieces(PLAIN, TURNS[:2], "2", SPECIAL, "a start")[-1] == ("2</s>", True)
     heard(said.value)
+
+
+# What templates of others do: namespaces, loop controls, JSON, marks around answers, dates.
+ODD = [
+    "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{{ ns.n }}"
+    "{{ m.role }}|{{ m.content | trim }}{% endfor %}{{ ns.n }}{{ bos_token }}",
+    "{%- for m in messages -%}\n  {%- if m['role'] == 'assistant' %}{% continue %}{% endif -%}\n"
+    "  {{ m | tojson }}\n{%- endfor %}{{ dict(a=1) | tojson }}",
+    "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+    "{{ eos_token }}{% endgeneration %}{% else %}{{ m.content }}\n{% endif %}{% endfor %}",
+    "{% if tools %}tools{% endif %}{% if documents %}x{% endif %}{{ strftime_now('%Y') }}"
+    "{% for m in messages %}{{ m.content }}{% endfor %}",
+]
+
+
+@pytest.mark.parametrize("template", [CHATML, PLAIN, *ODD])
+def test_our_sandbox_renders_what_transformers_does(template):
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    messages = [{"role": role, "content": f"{content} <é>\n"} for role, content in TURNS]
+    turns = [(one["role"], one["content"]) for one in messages]
+    for opens in (False, True):
+        told, _ = render_jinja_template(
+            [messages], chat_template=template, add_generation_prompt=opens, **SPECIAL
+        )
+        assert render(template, turns, SPECIAL, "a start", opens=opens) == told[0]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages.append(1) }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{% set ns = namespace() %}{% set ns._x = 1 %}{{ ns._x }}",
+        "{{ dict.__init__.__globals__ }}",
+        "{{ render.__globals__ }}",
+    ],
+)
+def test_a_template_does_not_leave_its_sandbox(template):
+    with pytest.raises(StartError, match="refuses a conversation"):
+        render(template, TURNS, SPECIAL, "a start")

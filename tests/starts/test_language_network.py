@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from headstart.preprocessing.for_texts import UsableTexts
 from headstart.preprocessing.rows import TextSamples
@@ -20,7 +20,6 @@ from headstart.starts.rebuild import rebuild_encoder
 from headstart.starts.texts.decoders import DECODERS
 from headstart.starts.texts.language_network import LanguageNetwork, build_language_model
 from headstart.starts.texts.language_starts import build_language_start
-from headstart.starts.texts.writing import write
 from headstart.types import Conversation
 from headstart.types.texts import Telling, text_array
 
@@ -119,19 +118,24 @@ def test_judged_is_the_last_answer_and_learned_are_all():
 
 def test_a_cache_writes_the_same_and_draws_follow_their_seed():
     encoder = built()
-    inputs, model = prepared(encoder.preprocess), encoder.network.model.eval()
+    inputs, network = prepared(encoder.preprocess), encoder.network.eval()
     asked = [torch.from_numpy(array) for array in inputs.asked(np.arange(4))]
-    plain = write(model, *asked, Telling(max_tokens=9))
-    assert torch.equal(plain, write(model, *asked, Telling(max_tokens=9), use_cache=False))
+    how = Telling(max_tokens=9)
+    plain = network.tell(*asked, how=how)
+    end = encoder.preprocess.end_id
+    own = GenerationConfig(max_new_tokens=9, use_cache=False, eos_token_id=end, pad_token_id=end)
+    said = network.model.generate(asked[0], attention_mask=asked[1], generation_config=own)
+    assert torch.equal(plain, said[:, asked[0].shape[1] :])
     # alone, without padding, the same is written
     one = [torch.from_numpy(array) for array in inputs.asked(np.array([2]))]
-    assert torch.equal(write(model, *one, Telling(max_tokens=9))[0], plain[2])
+    assert torch.equal(network.tell(*one, how=how)[0], plain[2])
     draw = Telling(max_tokens=9, temperature=1.0, seed=1)
-    drawn = write(model, *asked, draw)
-    assert torch.equal(drawn, write(model, *asked, draw))
-    assert not torch.equal(drawn, write(model, *asked, replace(draw, seed=2)))
+    drawn = network.tell(*asked, how=draw)
+    assert torch.equal(drawn, network.tell(*asked, how=draw))
+    assert torch.equal(network.tell(*one, how=draw)[0], drawn[2])
+    assert not torch.equal(drawn, network.tell(*asked, how=replace(draw, seed=2)))
     heard = []
-    write(model, *one, Telling(max_tokens=9), on_token=heard.append)
+    network.tell(*one, how=how, on_token=heard.append)
     assert heard == plain[2].tolist()
 
 

@@ -14,6 +14,7 @@ transformers = pytest.importorskip("transformers")
 from headstart.errors import StartError  # noqa: E402
 from headstart.preprocessing.vocabulary import train_pair_tokenizer  # noqa: E402
 from headstart.starts import BuildRequest, build_encoder, find_start, rebuild_encoder  # noqa: E402
+from headstart.starts.texts.sequences import search_of  # noqa: E402
 from headstart.types.texts import Telling  # noqa: E402
 
 TEXTS, WANTED = pairs_of(60)
@@ -70,8 +71,12 @@ def test_a_folder_is_the_network_that_it_holds(tmp_path, kind):
         assert torch.allclose(found, expected, atol=1e-5)
         for num_beams in (1, 3):
             how = Telling(num_beams, 8)
-            kept = encoder.network.tell(ids, mask, how=how)
-            assert torch.equal(kept, encoder.network.tell(ids, mask, how=how, use_cache=False))
+            own = search_of(model.config, how)
+            own.use_cache = False
+            said = model.generate(input_ids=ids, attention_mask=mask, generation_config=own)
+            rows = encoder.network.tell(ids, mask, how=how), said
+            kept, anew = ([encoder.preprocess.text_of(r.numpy()) for r in each] for each in rows)
+            assert kept == anew
     files = encoder.preprocess.files()
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)

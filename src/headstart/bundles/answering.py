@@ -88,12 +88,7 @@ class Bundle:
         """
         found = [one.preprocess.read(samples, names) for one in self.members]
         for inputs in found:
-            if inputs.bad_samples:
-                bad = inputs.bad_samples[0]
-                raise DataError(
-                    f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole "
-                    f"{self.schema.modality}; replace it or leave it out."
-                )
+            demand_whole(inputs, self.schema)
         return found
 
     def arrays(self, inputs: Sequence[Inputs], places: np.ndarray) -> list[Arrays]:
@@ -199,6 +194,20 @@ class Bundle:
         return self.predictions_of(inputs[0], self.outputs(self.logits(arrays)))
 
 
+def demand_whole(inputs: Inputs, schema: Schema) -> None:
+    """Refuse samples of which one cannot be used.
+
+    Raises:
+        DataError: Naming it.
+    """
+    if inputs.bad_samples:
+        bad = inputs.bad_samples[0]
+        raise DataError(
+            f"'{bad.name}' cannot be used: {bad.reason}. Expected a whole {schema.modality}; "
+            "replace it or leave it out."
+        )
+
+
 def _outputs(task: Task, schema: Schema, logits: Rows, record: MemberRecord) -> Rows:
     return task.outputs(
         logits,
@@ -207,6 +216,24 @@ def _outputs(task: Task, schema: Schema, logits: Rows, record: MemberRecord) -> 
         target_mean=record.target_mean,
         target_scale=record.target_scale,
     )
+
+
+def preprocess_of(member: MemberRecord, folder: Path) -> Preprocess:
+    """Return how a model of a bundle reads samples.
+
+    Args:
+        member: What ``bundle.json`` says of it.
+        folder: The bundle.
+
+    Raises:
+        ExportError: If a file is missing or damaged.
+    """
+    try:
+        return read_preprocess(member.preprocess, folder / member.folder, member.start)
+    except PackageMissing:
+        raise
+    except StartError as error:
+        raise ExportError(f"{folder} cannot be opened: {error}") from error
 
 
 def open_bundle(folder: Path, *, num_threads: int = 1, is_whole: bool = True) -> Bundle:
@@ -218,20 +245,22 @@ def open_bundle(folder: Path, *, num_threads: int = 1, is_whole: bool = True) ->
         is_whole: Whether it has its manifest, which is then checked; not while it is written.
 
     Raises:
-        ExportError: If a file is missing, damaged, or not what was exported.
+        ExportError: If a file is missing, damaged, or not what was exported, or it writes texts
+            (``writing.open_writer``).
     """
     version = check_files(folder)[:12] if is_whole else ""
     record = read_bundle_record(folder)
+    if record.writing is not None:
+        raise ExportError(
+            f"{folder} writes texts ({record.schema.task}), token after token; expected a bundle "
+            "that answers in one pass, as what is watched for drift does. Serve it instead: "
+            f"headstart serve {folder}."
+        )
     num_outputs = find_task(record.schema.task).num_outputs(record.schema)
     members = []
     for one in record.members:
         own = folder / one.folder
-        try:
-            preprocess = read_preprocess(one.preprocess, own, one.start)
-        except PackageMissing:
-            raise
-        except StartError as error:
-            raise ExportError(f"{folder} cannot be opened: {error}") from error
+        preprocess = preprocess_of(one, folder)
         wanted = preprocess.exported_inputs, num_outputs, num_threads, one.features
         session = OnnxSession(own / MODEL, *wanted)
         members.append(BundleMember(one, preprocess, session))

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart.decoding import WritingRules
 from headstart.errors import ExportError, OptionError, StartError
-from headstart.preprocessing import check_preprocess
+from headstart.preprocessing import DialoguePreprocess, SequencePreprocess, check_preprocess
 from headstart.tasks import find_task
 from headstart.types import PLAINLY, Deciding, Schema
 
@@ -21,6 +22,7 @@ _FORMAT = 1
 _FOLDER = re.compile(r"|members/[1-9]")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 VALUE_NAME = re.compile(r"[A-Za-z0-9._:/-]{0,100}")
+_WRITES = (SequencePreprocess.kind, DialoguePreprocess.kind)
 _MOST_BYTES = 64 * 2**20  # of a JSON file: a table of many categories has some
 
 
@@ -66,6 +68,7 @@ class BundleRecord:
         deciding: How answers are made of outputs, as was settled on val.
         int8: Where the network computes in whole numbers: how, what it is worth and what it
             takes, beside float32; empty where it does not.
+        writing: What its network may write; None where it writes no texts.
     """
 
     name: str
@@ -78,6 +81,7 @@ class BundleRecord:
     versions: dict[str, str] = field(default_factory=dict)
     deciding: Deciding = PLAINLY
     int8: dict[str, Any] = field(default_factory=dict)
+    writing: WritingRules | None = None
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
@@ -137,5 +141,11 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
     if not (math.isfinite(given["temperature"]) and given["temperature"] > 0):
         raise ValueError(f"temperature {given['temperature']}")
     deciding = Deciding.from_json(given.get("deciding"), len(schema.classes))
-    changed = {"schema": schema, "members": members, "deciding": deciding}
+    rules = given.get("writing")
+    kinds = [one.preprocess["kind"] for one in members]
+    writes = len(kinds) == 1 and kinds[0] in _WRITES
+    if not writes == task.tells_texts == (rules is not None):
+        raise ValueError(f"members of {kinds} for {task.name} that write by {rules}")
+    writing = None if rules is None else WritingRules.from_json(rules)
+    changed = {"schema": schema, "members": members, "deciding": deciding, "writing": writing}
     return BundleRecord(**{**given, **changed})

@@ -46,7 +46,7 @@ class OnnxSession:
     ) -> None:
         self.inputs = [one for one in inputs if 0 not in one.shape]
         self.features = features
-        self._session = _open_session(path, num_threads, features)
+        self._session = open_session(path, num_threads, features)
         wanted = [one.name for one in self.inputs]
         known = [one.name for one in self._session.get_inputs()]
         given = [(one.name, list(one.shape)) for one in self._session.get_outputs()]
@@ -118,7 +118,18 @@ def check_bounds(expected: NamedInput, array: np.ndarray) -> None:
             )
 
 
-def _open_session(path: Path, num_threads: int, features: str) -> Any:
+def open_session(path: Path, num_threads: int, features: str = "") -> Any:
+    """Open a network in ONNX Runtime.
+
+    Args:
+        path: Of the file.
+        num_threads: Of ONNX Runtime.
+        features: See ``OnnxSession``.
+
+    Raises:
+        PackageMissing: If ONNX Runtime is not installed.
+        ExportError: If it does not take the file.
+    """
     require_extra("serve", str(path), "onnxruntime")
     import onnxruntime
 

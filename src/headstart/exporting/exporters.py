@@ -102,7 +102,7 @@ def refuse_written(task: object, what: str) -> None:
 
     Args:
         task: Its name, as a record holds it; what is none is left to whoever reads the record.
-        what: What is not done with it yet: ``is served``.
+        what: What is not done with it: ``is watched for drift``.
 
     Raises:
         ExportError: If it does.
@@ -112,7 +112,8 @@ def refuse_written(task: object, what: str) -> None:
     found = TASKS.get(task) if isinstance(task, str) else None
     if found is not None and found.tells_texts:
         raise ExportError(
-            f"A model that writes texts ({task}) {what} yet: it is run once for every token. "
-            "Expected a run that answers for whole samples. Answer with 'headstart predict', or "
-            "hand it to transformers: headstart export RUN --to transformers."
+            f"A model that writes texts ({task}) {what}: it is run once for every token. "
+            "Expected a run that answers for whole samples. Hand it over as a bundle, which "
+            "'headstart serve' serves: headstart export RUN --to onnx; or to transformers: "
+            "headstart export RUN --to transformers."
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.bundles import BUNDLE, GOLDEN, MANIFEST, Agreement, BundleRecord
 from headstart.bundles.session import MODEL
+from headstart.bundles.writing import STEP
 from headstart.model import Ensemble
 from headstart.tasks import find_task
 from headstart.types import Schema
@@ -26,6 +27,8 @@ def model_card(record: BundleRecord, metrics: Mapping[str, Any], file: str = MOD
             measured the model.
         file: The network.
     """
+    if record.writing is not None:
+        return _writer_card(record, metrics)
     parity = record.parity
     lines = _head(record.name, record.schema, record.licence, [m.start for m in record.members])
     lines[3] = f"library_name: {'onnx' if file == MODEL else 'pytorch'}"
@@ -38,6 +41,25 @@ def model_card(record: BundleRecord, metrics: Mapping[str, Any], file: str = MOD
         f"Compared with PyTorch before it was written, on {parity['samples']}, in batches of "
         f"{', '.join(map(str, parity['batches']))}: logits differ by at most "
         f"{parity['largest']:.2g} (allowed {parity['allowed']:.2g}).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _writer_card(record: BundleRecord, metrics: Mapping[str, Any]) -> str:
+    """Return the card of a bundle that writes; otherwise as ``model_card``."""
+    parity = record.parity
+    lines = _head(record.name, record.schema, record.licence, [m.start for m in record.members])
+    lines += ["## How good it is", *_figures(metrics, record.schema), "", *_SERVED]
+    lines += [
+        f"Token after token: `{MODEL}` reads and gives logits of the next token with keys and",
+        f"values of what was read, and where there is a `{STEP}` that goes on from them. What may",
+        f"be written, tokenizer and lengths stand in `{BUNDLE}` and the files beside it;",
+        f"`{GOLDEN}` holds a few of the samples that it was compared on, as tokens; `{MANIFEST}` a",
+        "SHA-256 a file.",
+        f"Compared with PyTorch before it was written, on {parity['samples']}, in batches of "
+        f"{', '.join(map(str, parity['batches']))}: logits differ by at most "
+        f"{parity['largest']:.2g} (allowed {parity['allowed']:.2g}), and "
+        f"{parity['texts_equal']} of {parity['texts']} texts are the same token for token.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -64,7 +64,7 @@ def _export(network: ExportedNetwork, example: tuple[Tensor, ...], address: str)
     """Return the protocol buffer that the exporter makes."""
     names = [one.name for one in network.inputs]
     try:
-        with _quiet(), torch.no_grad():
+        with quiet_exporter(), torch.no_grad():
             program = torch.onnx.export(
                 network,
                 example,
@@ -79,7 +79,7 @@ def _export(network: ExportedNetwork, example: tuple[Tensor, ...], address: str)
     except Exception as error:
         # networks fail under an exporter, and the exporter on networks, in every way Python knows
         raise ExportError(
-            f"'{address}' cannot be written as ONNX ({_reason(error)}). "
+            f"'{address}' cannot be written as ONNX ({reason_of(error)}). "
             "Expected a network that torch.export takes. Serve the run folder with 'headstart "
             "predict', or choose another start."
         ) from error
@@ -137,15 +137,19 @@ def _check_batches(
         ) from error
 
 
-def _reason(error: BaseException) -> str:
-    """Return what the exporter failed on: its own errors only say in which step that was."""
+def reason_of(error: BaseException) -> str:
+    """Return what the exporter failed on: its own errors only say in which step that was.
+
+    Args:
+        error: That it raised.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {first_line(error)}"
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep the exporter from printing its steps and warnings: what fails is told in a line."""
     former = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

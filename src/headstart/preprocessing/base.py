@@ -37,6 +37,7 @@ class NamedInput:
             number for all, or one a place; empty where any number may stand.
         longest: The greatest length, where it differs.
         fill: What fills a sample up to the length of others.
+        fills_before: Whether that stands before it, as before what a decoder goes on with.
     """
 
     name: str
@@ -45,6 +46,7 @@ class NamedInput:
     below: tuple[int, ...] = ()
     longest: int | None = None
     fill: int = 0
+    fills_before: bool = False
 
 
 class Preprocess:

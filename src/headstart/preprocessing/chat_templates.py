@@ -1,7 +1,7 @@
 """How a conversation is written for a decoder: by the chat template that its tokenizer brings.
 
-A template is a program in Jinja, perhaps a stranger's: transformers renders it in its sandbox, and
-so it is rendered here. An answer is what a conversation has behind its turns rendered with the
+A template is a program in Jinja, perhaps a stranger's: it is rendered in a sandbox
+(``chat_sandbox``). An answer is what a conversation has behind its turns rendered with the
 opening of an answer; so training sees before an answer what a question alone is rendered to. Where
 a tokenizer brings no template each turn ends with a line feed, and an answer with the token that
 ends a text.
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headstart.errors import StartError, first_line
-from headstart.extras import require_text_extra
 from headstart.types import ANSWERER
 
 PLAIN = (
@@ -39,14 +38,12 @@ def render(
     Raises:
         StartError: If the template refuses the conversation, or is none.
     """
-    require_text_extra("A chat template", "transformers")
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from headstart.preprocessing.chat_sandbox import compiled  # Jinja, where it is needed
 
     messages = [{"role": role, "content": content} for role, content in turns]
+    given = {"messages": messages, "add_generation_prompt": opens, "tools": [], "documents": None}
     try:
-        rendered, _ = render_jinja_template(
-            conversations=[messages], chat_template=template, add_generation_prompt=opens, **special
-        )
+        return compiled(template).render(**given, **special)
     except Exception as error:
         # A template is a program of others: it fails in every way that it likes.
         said = ", ".join(role for role, _ in turns)
@@ -55,7 +52,6 @@ def render(
             f"({first_line(error)}). Expected turns that it writes. Change the turns, or choose "
             "another start."
         ) from error
-    return str(rendered[0])
 
 
 def pieces(

@@ -21,6 +21,7 @@ import numpy as np
 from headstart import events
 from headstart.preprocessing.base import NamedInput
 from headstart.preprocessing.chat_templates import PLAIN, pieces
+from headstart.preprocessing.for_sequences import asked_batch
 from headstart.preprocessing.for_texts import (
     MOST_TOKENS,
     TEXTS_AT_ONCE,
@@ -33,7 +34,7 @@ from headstart.preprocessing.inputs import Terms, Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
 from headstart.preprocessing.packing import cut_documents, pack
 from headstart.preprocessing.tokens import read_tokenizer
-from headstart.types import USER, Conversation, Dataset, SplitName
+from headstart.types import USER, Conversation, Dataset, Inputs, SplitName
 from headstart.types.ragged import Ragged
 from headstart.types.texts import Telling
 
@@ -184,6 +185,15 @@ class DialoguePreprocess(TokenPreprocess):
         rows = [NamedInput(name, "int64", ("length",), below, longest) for name, below in of_rows]
         told = [NamedInput(name, "int64", ("told",)) for name in ("where", "told")]
         return *rows, *told
+
+    @property
+    def exported_inputs(self) -> tuple[NamedInput, ...]:
+        """Ids of what is written to, padded before it, and where they stand."""
+        return tuple(replace(one, fills_before=True) for one in super().inputs)
+
+    def batch(self, inputs: Inputs, places: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what answers are written to, by name."""
+        return asked_batch(self.exported_inputs, inputs, places)
 
     def listed(self, values: Any) -> list[Any]:
         """Return texts, each a user's turn where conversations are answered."""

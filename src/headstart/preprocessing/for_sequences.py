@@ -28,7 +28,7 @@ from headstart.preprocessing.for_texts import (
 from headstart.preprocessing.inputs import Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer, read_tokenizer
-from headstart.types import Finding
+from headstart.types import Finding, Inputs
 from headstart.types.ragged import Ragged
 from headstart.types.texts import Telling
 
@@ -90,6 +90,20 @@ class SequenceTokens(Tokens):
         return *asked, np.concatenate([before, wanted[:, :-1]], axis=1)
 
 
+def asked_batch(
+    named: Sequence[NamedInput], inputs: Any, places: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return what is written to of some samples, by name: ids and mask, int64 (B, T).
+
+    Args:
+        named: What these are called.
+        inputs: Give them (``asked``).
+        places: int64, shape (B,).
+    """
+    asked = inputs.asked(places)
+    return {one.name: np.ascontiguousarray(array) for one, array in zip(named, asked, strict=True)}
+
+
 @dataclass(frozen=True)
 class SequencePreprocess(TokenPreprocess):
     """Token ids of a text, and how what is written becomes a text again.
@@ -129,6 +143,15 @@ class SequencePreprocess(TokenPreprocess):
         fill = self.tokenizer.pad_id
         before = NamedInput("decoder_input_ids", "int64", ("told",), (size,), longest, fill)
         return ids, mask, before
+
+    @property
+    def exported_inputs(self) -> tuple[NamedInput, ...]:
+        """Ids and mask: what is told of them is written."""
+        return self.inputs[:2]
+
+    def batch(self, inputs: Inputs, places: np.ndarray) -> dict[str, np.ndarray]:
+        """Return texts to write of, by name."""
+        return asked_batch(self.exported_inputs, inputs, places)
 
     def text_of(self, ids: np.ndarray) -> str:
         """Return the text that ids stand for, without what begins, ends and fills it."""

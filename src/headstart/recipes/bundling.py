@@ -51,6 +51,8 @@ def write_bundle(run: Run, folder: Path, *, int8: bool = False) -> Agreement:
 
     require_onnx()  # and the folder: before any data are loaded
     refuse_occupied(folder)
+    if run.ensemble.task.tells_texts:
+        return _write_writer(run, folder, int8=int8)
     compared, held_out = _compared(run)
     return export_onnx_bundle(
         run.ensemble,
@@ -61,6 +63,25 @@ def write_bundle(run: Run, folder: Path, *, int8: bool = False) -> Agreement:
         metrics=run.metrics,
         int8=_judges(run) if int8 else None,
         held_out=held_out,
+    )
+
+
+def _write_writer(run: Run, folder: Path, *, int8: bool) -> Agreement:
+    """Write a run that writes texts as a bundle; otherwise as ``write_bundle``."""
+    from headstart.exporting.writer_bundle import export_writer_bundle
+
+    if int8:
+        raise ExportError(
+            f"{run.path} writes texts, and --int8 judges answers of one pass; expected classes. "
+            "Leave --int8 out."
+        )
+    return export_writer_bundle(
+        run.ensemble,
+        folder,
+        _compared(run, is_watched=False)[0],
+        name=bundle_name(folder),
+        reading=_reading(run),
+        metrics=run.metrics,
     )
 
 
@@ -97,10 +118,11 @@ def _reading(run: Run) -> dict[str, Any]:
     return {name: source.get(name) for name in ("header", "encoding", "image_column")}
 
 
-def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
+def _compared(run: Run, *, is_watched: bool = True) -> tuple[ComparedSamples, HeldOut | None]:
     """Return samples of the run's own data, else others that its preprocessing can read.
 
-    And those that new ones are to be compared with, which only the own data has.
+    And, where it is to be watched, those that new ones are to be compared with, which only the own
+    data has.
     """
     try:
         dataset = own_data(run)
@@ -111,7 +133,7 @@ def _compared(run: Run) -> tuple[ComparedSamples, HeldOut | None]:
             text=f"The export is compared on samples that are none of the run's own: {reason}.",
         )
         return _strangers(run), None
-    return _own(run, dataset), find_held_out(run, dataset)
+    return _own(run, dataset), find_held_out(run, dataset) if is_watched else None
 
 
 def _judges(run: Run) -> Int8Samples:

@@ -45,9 +45,10 @@ def export(
     classifier.
     With --to onnx any run, ensembles too, becomes a bundle: an ONNX network
     whose batch varies, preprocessing, labels, calibration, golden samples, a model card and the
-    digest of every file; it is compared with the run from raw samples to logits, and is what
-    'headstart serve' serves without PyTorch. With --to pt2 the network is a program of
-    torch.export, with --to safetensors plain weights that 'headstart predict' opens.
+    digest of every file; it is compared with the run from raw samples to logits, of what writes
+    texts token by token, and is what 'headstart serve' serves without PyTorch. With --to pt2 the
+    network is a program of torch.export, with --to safetensors plain weights that 'headstart
+    predict' opens.
 
     Args:
         run: A run folder.
@@ -103,10 +104,10 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
     """
     from headstart.recipes import bundling
 
-    refuse_written(run.schema.task, "becomes no bundle, program or plain weights")
     if to == ONNX:
         agreement = bundling.write_bundle(run, folder, int8=int8)
     else:
+        refuse_written(run.schema.task, "becomes no program or plain weights")
         write = bundling.write_program if to == PT2 else bundling.write_weights
         agreement = write(run, folder)
     what = "Before its weights became whole numbers it answered" if int8 else "Answers"

@@ -118,14 +118,6 @@ def _name_of(run: str) -> str:
     return read_bundle_record(path).name if is_bundle else bundle_name(path)
 
 
-def _refuse_written(path: Path, task: object) -> None:
-    """Refuse a run that writes texts: its answers have no class to watch."""
-    from headstart.exporting.exporters import refuse_written
-
-    del path
-    refuse_written(task, "is not watched for drift")
-
-
 def _opened(path: Path) -> tuple[Bundle, DriftReference]:
     """Open a bundle, of a run the one that it is exported to.
 
@@ -135,9 +127,11 @@ def _opened(path: Path) -> tuple[Bundle, DriftReference]:
     from headstart.bundles import open_bundle
     from headstart.cores import usable_cores
     from headstart.errors import ExportError
+    from headstart.exporting.exporters import refuse_written
     from headstart.monitoring import LEAST, read_reference
 
-    bundle = open_bundle(bundle_of(path, _refuse_written), num_threads=usable_cores())
+    made = bundle_of(path, lambda task: refuse_written(task, "is not watched for drift"))
+    bundle = open_bundle(made, num_threads=usable_cores())
     reference = read_reference(bundle.path)
     if reference is None:
         raise ExportError(

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from headstart.decoding.writing_options import Writing
 from headstart.errors import DataError, OptionError
 from headstart.events import emit
-from headstart.recipes.answering import Writing, tell_as
+from headstart.recipes.answering import tell_as
 from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.options import hushes

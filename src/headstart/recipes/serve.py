@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 import time
@@ -174,33 +173,12 @@ def _read_keys(path: Path) -> list[str]:
     return keys
 
 
-def _refuse_written(path: Path, task: object) -> None:
-    """Refuse a run that writes, and say what serves it.
-
-    Raises:
-        ExportError: If it does.
-    """
-    from headstart.tasks import TASKS
-
-    found = TASKS.get(task) if isinstance(task, str) else None
-    if found is None or not found.tells_texts:
-        return
-    typed = shlex.quote(str(path))
-    raise ExportError(
-        f"{path} writes texts ({task}), one token after the other, and this server answers by ONNX "
-        "Runtime, in one pass a sample and without PyTorch, which no bundle does for such a run "
-        "yet. Expected a run that tells classes, numbers, tags or answers. Serve it with PyTorch: "
-        'docs/deploy.md, "What writes", has the few lines, which answer as \'headstart predict '
-        f"{typed}' does; or take its folder elsewhere: headstart export {typed} --to transformers."
-    )
-
-
-def bundle_of(path: Path, refuse: Callable[[Path, object], None] = _refuse_written) -> Path:
+def bundle_of(path: Path, refuse: Callable[[object], None] | None = None) -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
 
     Args:
         path: Of the bundle, or of the run.
-        refuse: Refuses a run whose task writes texts: no bundle of it can be made.
+        refuse: Refuses a run by its task, for whoever has no use for its bundle.
 
     Raises:
         RunFolderError: If it is neither, or a pretrained start.
@@ -217,7 +195,8 @@ def bundle_of(path: Path, refuse: Callable[[Path, object], None] = _refuse_writt
     record = find_record(path, "model.json") or {}
     refuse_start(path, record)
     schema = record.get("schema")
-    refuse(path, schema.get("task") if isinstance(schema, dict) else None)
+    if refuse is not None:
+        refuse(schema.get("task") if isinstance(schema, dict) else None)
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name

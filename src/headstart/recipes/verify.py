@@ -66,9 +66,9 @@ def verify(bundle: str, *, quiet: bool = False) -> VerifyReport:
         >>> import headstart as hs
         >>> print(hs.verify("runs/digits-onnx").report())  # doctest: +SKIP
     """
-    from headstart.bundles import verify_bundle
+    from headstart.bundles.kinds import verify_any
 
     with attached():
-        opened, agreement = verify_bundle(Path(bundle))
+        opened, agreement = verify_any(Path(bundle))
         emit("next", command=f"headstart serve {bundle}")
     return VerifyReport(Path(bundle), opened.record, opened.version, agreement)

@@ -19,21 +19,24 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from headstart.serving.bodies import content_type
-from headstart.serving.documents import openapi
+from headstart.serving.bodies import Named, content_type
+from headstart.serving.documents import openapi, record_of
 from headstart.serving.gate import Gate
 from headstart.serving.intake import GONE, WHOLE, Intake, stated_bytes
-from headstart.serving.models import Asked, ServedModel, Shelf, record_of, shown
+from headstart.serving.models import AnyModel, ServedModel, Shelf, shown
 from headstart.serving.pages import PAGE_HEADERS, docs_page, try_page
 from headstart.serving.protocol import read_request, write_response
 from headstart.serving.refusals import Refusal, bad_request
+from headstart.serving.room import Asked
+from headstart.serving.streaming import EventStream, wants_events
+from headstart.serving.writers import SAID, ServedWriter, Texts
 from headstart.types import Prediction
 
 TOP = 5
 _LEAST_PACKED = 1024
 _BINARY_LENGTH = "inference-header-content-length"
 Said = Mapping[str, str]  # headers of a request, by names in small letters
-Endpoint = Callable[[Scope, Receive, Said], Awaitable[Response]]
+Endpoint = Callable[[Scope, Receive, Said], Awaitable[ASGIApp]]
 
 
 def build_app(shelf: Shelf, keys: Sequence[bytes] = ()) -> ASGIApp:
@@ -163,6 +166,7 @@ class _Answers:
                     "version": model.version,
                     "reads": schema.modality,
                     "tells": schema.task,
+                    "writes": isinstance(model, ServedWriter),
                     "classes": list(schema.classes[:1000]),
                     "columns": [one.name for one in model.raw],
                     "content_types": list(model.form.types),
@@ -209,7 +213,12 @@ class _Answers:
             begun = asked.deadline - self._shelf.limits.request_seconds
             asked = Asked(min(asked.deadline, begun + request.timeout_seconds), asked.is_gone)
         model = self._found(scope)  # once more: a newer one may have taken its place meanwhile
-        arrays = model.tensors_of(await model.answer_tensors(request.arrays, len(body), asked))
+        if isinstance(model, ServedWriter):
+            said = request.parameters
+            texts = await model.answer_tensors(request.arrays, len(body), said, asked)
+            arrays = model.tensors_of(texts)
+        else:
+            arrays = model.tensors_of(await model.answer_tensors(request.arrays, len(body), asked))
         head = {"model_name": model.name, "model_version": model.version}
         content, length = write_response(head, arrays, request)
         kind = "application/json" if length is None else "application/octet-stream"
@@ -218,7 +227,7 @@ class _Answers:
             response.headers[_BINARY_LENGTH] = str(length)
         return _packed(response, headers)
 
-    async def predict(self, scope: Scope, receive: Receive, headers: Said) -> Response:
+    async def predict(self, scope: Scope, receive: Receive, headers: Said) -> ASGIApp:
         """Answer samples as people send them."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
         asked_of = query.get("model", [None])[-1]
@@ -238,31 +247,81 @@ class _Answers:
         body = await self._body(scope, receive, headers, model)
         model = self._shelf.find(asked_of)
         scope["state"]["model"] = (model.name, model.version)
-        read = partial(model.form.read, kind, body, model.bundle, self._shelf.limits)
+        bundle: Any = model.bundle  # of the kind that its form reads for
+        read = partial(model.form.read, kind, body, bundle, self._shelf.limits)
+        rows = model.form.counts(kind, body)
+        if isinstance(model, ServedWriter):
+            if explains == "1":
+                raise bad_request(f"Model '{model.name}' writes texts; explained are classes.")
+            said = {name: values[-1] for name, values in query.items()}
+            is_streamed = wants_events(headers.get("accept", ""))
+            write = self._stream if is_streamed else self._write
+            response = await write(model, read, (rows, len(body)), said, asked)
+            return _packed(response, headers) if isinstance(response, Response) else response
+        if ways := [name for name in SAID if name in query]:
+            raise bad_request(f"Model '{model.name}' writes no texts, which {ways[0]} is for.")
         more: dict[str, Any] = {}
         if explains == "1":
             answer, more["looked_at"] = await model.explain(read, len(body), asked)
         else:
-            rows = model.form.counts(kind, body)
             answer = await model.answer_samples(read, rows, len(body), asked)
             more = {"notes": answer.notes} if answer.notes else {}
-        record = {
-            "model": model.name,
-            "version": model.version,
-            "predictions": [_told(one, model) for one in answer.predictions],
-            **more,
-        }
-        return _packed(_json(record), headers)
+        told = [_told(one, model) for one in answer.predictions]
+        return _packed(_json({**_named(model), "predictions": told, **more}), headers)
 
-    async def _body(
-        self, scope: Scope, receive: Receive, headers: Said, model: ServedModel
-    ) -> bytes:
+    async def _write(
+        self,
+        model: ServedWriter,
+        read: Callable[[], Named],
+        sizes: tuple[int, int],
+        said: Said,
+        asked: Asked,
+    ) -> ASGIApp:
+        """Answer with what is written of samples.
+
+        Args:
+            model: Writes.
+            read: Gives samples.
+            sizes: Rows and bytes, about.
+            said: The query: how to write.
+            asked: How to answer.
+        """
+        how = model.telling(said)
+        with model.batcher.admitted(min(sizes[0], self._shelf.limits.rows), sizes[1]):
+            prepared = await model.prepare(read, asked)
+            return _json(_written(model, await model.write(prepared, how, asked)))
+
+    async def _stream(
+        self,
+        model: ServedWriter,
+        read: Callable[[], Named],
+        sizes: tuple[int, int],
+        said: Said,
+        asked: Asked,
+    ) -> ASGIApp:
+        """Answer with what is written of one sample, while it is written; as ``_write``."""
+        how = model.telling(said)
+        with model.batcher.admitted(1, sizes[1]):
+            prepared = await model.prepare(read, asked)
+        if (num := len(prepared.inputs)) != 1:
+            raise bad_request(f"The request has {num} samples; streamed is one at a time.")
+        return EventStream(
+            model,
+            prepared,
+            how,
+            asked=asked,
+            size=sizes[1],
+            record=partial(_written, model),
+            measures=self._shelf.measures,
+        )
+
+    async def _body(self, scope: Scope, receive: Receive, headers: Said, model: AnyModel) -> bytes:
         """Return a body; what there is no room for is refused before it is read."""
         model.batcher.demand_room(1, stated_bytes(headers))
         is_whole = scope.get("extensions", {}).get(WHOLE, _stays)
         return await self._intake.body(headers, receive, is_here=is_whole())
 
-    def _found(self, scope: Scope) -> ServedModel:
+    def _found(self, scope: Scope) -> AnyModel:
         named = scope["path_params"]
         model = self._shelf.find(named["model"], named.get("version"))
         scope["state"]["model"] = (model.name, model.version)
@@ -275,6 +334,17 @@ class _Answers:
 
 def _stays() -> bool:
     return False  # neither gone nor known to be whole
+
+
+def _named(model: AnyModel) -> dict[str, str]:
+    return {"model": model.name, "version": model.version}
+
+
+def _written(model: ServedWriter, texts: Texts) -> dict[str, Any]:
+    """Return what was written as JSON."""
+    notes = {"notes": texts.notes} if texts.notes else {}
+    told = [one.to_json() for one in texts.predictions]
+    return {**_named(model), "predictions": told, **notes}
 
 
 def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:

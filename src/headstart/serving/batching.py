@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +20,8 @@ from headstart.monitoring import Watch, answers_of, names_of
 from headstart.preprocessing import NamedInput
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
-from headstart.serving.refusals import ClientGone, Refusal, overloaded
+from headstart.serving.refusals import ClientGone, Refusal
+from headstart.serving.room import Room
 from headstart.tasks import array_of
 from headstart.types import Prediction
 
@@ -63,7 +62,7 @@ class Pending:
         return max((a.shape[1] for a in self.arrays[0].values() if a.ndim == 2), default=1)
 
 
-class Batcher:
+class Batcher(Room):
     """What computes the requests for one model, a batch at a time in a thread of its own.
 
     Args:
@@ -80,12 +79,12 @@ class Batcher:
         measures: ServerMeasures,
         watch: Watch | None = None,
     ) -> None:
-        self.bundle, self._limits, self._drift = bundle, limits, watch
         name = bundle.record.name
+        super().__init__(name, limits, measures)
+        self.bundle, self._drift = bundle, watch
         self._queue_seconds = measures.queue.labels(name)
         self._compute_seconds = measures.inference.labels(name)
         self._batch_rows = measures.batch.labels(name)
-        self._depth = measures.depth.labels(name)
         self._cancelled = measures.cancelled
         # what is told of words, or found, is known where their tokens are put together
         self._is_told = not bundle.is_pieced
@@ -100,53 +99,7 @@ class Batcher:
         self._waiting: deque[Pending] = deque()
         self._open: set[Pending] = set()  # waiting, or computed now
         self._alarm: asyncio.TimerHandle | None = None
-        self._rows = self._bytes = 0
-        self._is_retired = False
         self._worker: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"model-{name}")
-
-    def demand_room(self, rows: int, size: int) -> None:
-        """Refuse a request that there is no room for now.
-
-        Args:
-            rows: That it asks about, at least.
-            size: Bytes that it holds.
-
-        Raises:
-            Refusal: If there is none.
-        """
-        limits = self._limits
-        is_full = (
-            self._rows + rows > limits.waiting_rows or self._bytes + size > limits.waiting_bytes
-        )
-        if self._rows and is_full:
-            raise overloaded(
-                f"The server is busy: {self._rows} rows are under way. Try again in a second.",
-                "full",
-            )
-
-    @contextmanager
-    def admitted(self, rows: int, size: int) -> Iterator[None]:
-        """Hold a place for a request inside the block.
-
-        Args:
-            rows: That it asks about.
-            size: Bytes that it holds.
-
-        Raises:
-            Refusal: If there is none.
-        """
-        self.demand_room(rows, size)
-        self._rows += rows
-        self._bytes += size
-        self._depth.set(self._rows)
-        try:
-            yield
-        finally:
-            self._rows -= rows
-            self._bytes -= size
-            self._depth.set(self._rows)
-            self._end_if_idle()
 
     async def compute(
         self,
@@ -206,15 +159,6 @@ class Batcher:
                 left.append(job.deadline)
         if left:
             self._watch(loop, min(left))
-
-    def retire(self) -> None:
-        """Take no more requests than have begun, and end the thread when they are answered."""
-        self._is_retired = True
-        self._end_if_idle()
-
-    def _end_if_idle(self) -> None:
-        if self._is_retired and not self._rows:
-            self._thread.shutdown(wait=False)
 
     async def _work(self) -> None:
         """Compute batches until nothing waits."""

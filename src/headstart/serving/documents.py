@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from headstart.serving.models import Shelf
+from headstart.serving.models import AnyModel, Shelf
 from headstart.serving.tensors import DTYPES
+from headstart.serving.writers import ServedWriter
 
 _STATUSES = {
     "400": "The request is not what is documented.",
@@ -20,6 +21,23 @@ _STATUSES = {
     "504": "The answer took too long.",
 }
 _FREE: dict[str, Any] = {"type": "object"}
+_NUMBERS = {
+    "max_tokens": ("integer", "Tokens that are written, at the most; of models that write."),
+    "num_beams": ("integer", "Beginnings that are followed at once; of models that write."),
+    "temperature": ("number", "Tokens are drawn; of models that go on with a text."),
+    "top_p": ("number", "Of the likeliest with this share together; with a temperature."),
+    "seed": ("integer", "Of what is drawn; with a temperature."),
+}
+_WRITING = [
+    {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": text,
+        "schema": {"type": kind},
+    }
+    for name, (kind, text) in _NUMBERS.items()
+]
 
 
 def openapi(shelf: Shelf) -> dict[str, Any]:
@@ -34,7 +52,7 @@ def openapi(shelf: Shelf) -> dict[str, Any]:
         },
         "/v1/models": {"get": _operation("models", "What is served", ("models",))},
         "/v1/monitor": {"get": _operation("monitor", "Whether it has drifted", ("models",))},
-        "/v1/predict": {"post": _predict(names, types)},
+        "/v1/predict": {"post": _predict(shelf, names, types)},
     }
     for place, suffix in (("", ""), ("/versions/{version}", "Version")):
         path = f"/v2/models/{{model}}{place}"
@@ -89,7 +107,8 @@ def _parameter(name: str, values: list[str]) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _predict(names: list[str], types: list[str]) -> dict[str, Any]:
+def _predict(shelf: Shelf, names: list[str], types: list[str]) -> dict[str, Any]:
+    writes = any(isinstance(model, ServedWriter) for model in shelf.models)
     made = _operation("predict", "Predicts samples as they are", ("predictions",))
     made["parameters"] = [
         {
@@ -105,11 +124,14 @@ def _predict(names: list[str], types: list[str]) -> dict[str, Any]:
             "description": "1 tells of a single sample what the answer looked at.",
             "schema": {"type": "string", "enum": ["0", "1"]},
         },
+        *(_WRITING if writes else []),
     ]
     free: dict[str, Any] = {"application/json": {"schema": {}}}
     plain = {kind: {"schema": {"type": "string"}} for kind in types if kind not in free}
     content = {**{kind: free[kind] for kind in types if kind in free}, **plain}
     made["requestBody"] = {"required": True, "content": content}
+    if writes:
+        made["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     return made
 
 
@@ -140,4 +162,24 @@ def _request() -> dict[str, Any]:
             "outputs": {"type": "array", "items": output},
         },
         "additionalProperties": False,
+    }
+
+
+def record_of(model: AnyModel) -> dict[str, Any]:
+    """Return the metadata of a model in the Open Inference Protocol."""
+    label = {"name": "label", "datatype": "BYTES", "shape": [-1]}
+    return {
+        "name": model.name,
+        "versions": [model.version],
+        "platform": "onnx_onnxv1",
+        "inputs": [
+            {"name": one.name, "datatype": one.datatype, "shape": [-1]} for one in model.raw
+        ],
+        "outputs": [
+            *(
+                {"name": name, "datatype": datatype, "shape": shape}
+                for name, datatype, shape in model.outputs
+            ),
+            *([] if isinstance(model, ServedWriter) else [label]),
+        ],
     }

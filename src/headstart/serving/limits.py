@@ -17,6 +17,7 @@ class ServerLimits:
         pixels: Of an image, by its header.
         characters: Of a text.
         rows: Of a request.
+        new_tokens: That are written of a sample.
         batch_rows: That a model computes together.
         waiting_rows: That are under way for one model; a request of more is taken alone.
         waiting_bytes: The same, of their bodies.
@@ -38,6 +39,7 @@ class ServerLimits:
     pixels: int = 25_000_000
     characters: int = 10_000
     rows: int = 256
+    new_tokens: int = 1024
     batch_rows: int = 32
     waiting_rows: int = 256
     waiting_bytes: int = 64 * 2**20

@@ -45,6 +45,7 @@ class ServerMeasures:
             "input_errors", "Requests that were not as documented.", ("reason",)
         )
         self.predictions = self._counter("predictions", "Answers, by class.", ("model", "class"))
+        self.tokens = self._counter("tokens", "Tokens that were written.", model)
         self.duration = self._histogram(
             "request_duration_seconds", "From the headers of a request to its answer.", _SECONDS
         )

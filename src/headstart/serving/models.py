@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 import numpy as np
 import orjson
 
-from headstart.bundles import Bundle, verify_bundle
+from headstart.bundles import Bundle
+from headstart.bundles.kinds import AnyBundle, verify_any
 from headstart.bundles.session import check_bounds
+from headstart.bundles.writing import WritingBundle
 from headstart.cores import usable_cores
 from headstart.errors import DataError, OptionError
 from headstart.monitoring import Watch
@@ -31,25 +33,14 @@ from headstart.serving.forms import Form, form_of, one_a_row
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
+from headstart.serving.room import Asked
 from headstart.serving.tensors import as_declared
 from headstart.serving.watching import Watches, WatchOptions
+from headstart.serving.writers import ServedWriter
 from headstart.tasks import array_of
 from headstart.types import Inputs, Prediction, Rows
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How a request wants to be answered.
-
-    Attributes:
-        deadline: On the loop's clock.
-        is_gone: Whether whoever asked has hung up.
-    """
-
-    deadline: float
-    is_gone: Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -277,6 +268,9 @@ class ServedModel:
         return inputs, [dict(own) for own in arrays]
 
 
+AnyModel = ServedModel | ServedWriter
+
+
 class Shelf:
     """All models of a server.
 
@@ -298,7 +292,7 @@ class Shelf:
         self.watches = Watches(watching or WatchOptions(), measures.registry)
         self._cores = usable_cores()
         self._threads = ThreadPoolExecutor(self._cores, thread_name_prefix="samples")
-        self._models: dict[str, ServedModel] = {}
+        self._models: dict[str, AnyModel] = {}
         self.is_loaded = self.is_draining = False
 
     @property
@@ -307,39 +301,37 @@ class Shelf:
         return self.is_loaded and not self.is_draining
 
     @property
-    def models(self) -> list[ServedModel]:
+    def models(self) -> list[AnyModel]:
         """All models, in the order in which they were named."""
         return list(self._models.values())
 
-    def open_all(self) -> list[Bundle]:
+    def open_all(self) -> list[AnyBundle]:
         """Open and verify all bundles; nothing is served of them yet.
 
         Raises:
             ExportError: If one is not what was exported.
             OptionError: If two have one name.
         """
-        found: dict[str, Bundle] = {}
+        found: dict[str, AnyBundle] = {}
         for path in self._paths:
-            bundle, _ = verify_bundle(path, num_threads=self._cores)
+            bundle, _ = verify_any(path, num_threads=self._cores)
             if bundle.record.name in found:
                 raise OptionError(
                     f"Two bundles are called '{bundle.record.name}'; expected different "
                     "names, by which requests find them. Rename the folder of one run, or export "
                     "it with --out to a folder of another name."
                 )
-            self.watches.open(bundle)
+            if isinstance(bundle, Bundle):
+                self.watches.open(bundle)
             found[bundle.record.name] = bundle
         return list(found.values())
 
-    def serve(self, bundles: Sequence[Bundle]) -> None:
+    def serve(self, bundles: Sequence[AnyBundle]) -> None:
         """Answer with these from now on; what is under way ends with what it began with."""
         former = self.models
-        limits, measures, watches = self.limits, self.measures, self.watches
-        self._models = {
-            one.record.name: ServedModel(one, limits, measures, self._threads, watches.of(one))
-            for one in bundles
-        }
-        watches.keep(bundles)
+        measures, watches = self.measures, self.watches
+        self._models = {one.record.name: self._served(one) for one in bundles}
+        watches.keep([one for one in bundles if isinstance(one, Bundle)])
         measures.info.clear()
         for model in self.models:
             measures.info.labels(model.name, model.version, model.bundle.schema.task).set(1)
@@ -347,7 +339,13 @@ class Shelf:
             one.batcher.retire()
         self.is_loaded = True
 
-    def find(self, name: str | None, version: str | None = None) -> ServedModel:
+    def _served(self, bundle: AnyBundle) -> AnyModel:
+        limits, measures, threads = self.limits, self.measures, self._threads
+        if isinstance(bundle, WritingBundle):
+            return ServedWriter(bundle, limits, measures, threads)
+        return ServedModel(bundle, limits, measures, threads, self.watches.of(bundle))
+
+    def find(self, name: str | None, version: str | None = None) -> AnyModel:
         """Return a model.
 
         Args:
@@ -380,19 +378,3 @@ class Shelf:
 def shown(text: str) -> str:
     """Return what a client said, short and printable, to be said back."""
     return "".join(sign if sign.isprintable() else "?" for sign in text[:64])
-
-
-def record_of(model: ServedModel) -> dict[str, Any]:
-    """Return the metadata of a model in the Open Inference Protocol."""
-    return {
-        "name": model.name,
-        "versions": [model.version],
-        "platform": "onnx_onnxv1",
-        "inputs": [
-            {"name": one.name, "datatype": one.datatype, "shape": [-1]} for one in model.raw
-        ],
-        "outputs": [
-            *({"name": n, "datatype": d, "shape": shape} for n, d, shape in model.outputs),
-            {"name": "label", "datatype": "BYTES", "shape": [-1]},
-        ],
-    }

@@ -51,6 +51,7 @@ def _limits(limits: ServerLimits) -> str:
         "seconds for headers, body, answer": (
             f"{limits.header_seconds:g}, {limits.body_seconds:g}, {limits.request_seconds:g}"
         ),
+        "tokens that are written of a sample": f"{limits.new_tokens:,}",
         "rows under way": f"{limits.waiting_rows:,}; more are answered 503 with Retry-After",
     }
     return "".join(

@@ -40,6 +40,7 @@ class InferRequest:
         outputs: Names that are asked for, and whether as bytes; empty asks for all.
         is_binary: Whether outputs come as bytes where nothing is said of one.
         timeout_seconds: That the client gives it; None where it says nothing.
+        parameters: Of the request.
     """
 
     id: str | None
@@ -48,6 +49,7 @@ class InferRequest:
     outputs: dict[str, bool]
     is_binary: bool
     timeout_seconds: float | None
+    parameters: Mapping[str, Any]
 
 
 def read_request(body: bytes, header_length: str | None) -> InferRequest:
@@ -84,7 +86,7 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
     is_binary = said.get("binary_data_output", False) is True
     outputs = _outputs(record, is_binary=is_binary)
     seconds = timeout / 1e6 if timeout else None
-    return InferRequest(named, arrays, rows.pop(), outputs, is_binary, seconds)
+    return InferRequest(named, arrays, rows.pop(), outputs, is_binary, seconds, said)
 
 
 def write_response(

@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from headstart.bundles import Bundle
+from headstart.bundles.kinds import AnyBundle
 from headstart.monitoring import DriftReference, Watch, append_window, read_reference
 
 MOST_COLUMNS = 50  # that have series of their own
@@ -72,11 +73,11 @@ class Watches:
         """
         self._references[bundle.record.name, bundle.version] = read_reference(bundle.path)
 
-    def of(self, bundle: Bundle) -> Watch | None:
+    def of(self, bundle: AnyBundle) -> Watch | None:
         """Return what watches a bundle: what did before where it is the same; None without one."""
         key = bundle.record.name, bundle.version
         reference = self._references.get(key)
-        if reference is None:
+        if reference is None or not isinstance(bundle, Bundle):
             return None
         if key not in self._watches:
             self._alarm.labels(bundle.record.name).set(0)
@@ -91,7 +92,7 @@ class Watches:
         for key in [key for key in self._watches if key not in kept]:
             self._watches.pop(key).finish(is_waiting=False)
 
-    def state(self, bundle: Bundle) -> dict[str, Any]:
+    def state(self, bundle: AnyBundle) -> dict[str, Any]:
         """Return what is known of a model."""
         watch = self.of(bundle)
         if watch is not None:

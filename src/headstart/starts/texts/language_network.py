@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from headstart.decoding import Steps, WritingRules
+from headstart.decoding.search import OnToken
 from headstart.starts.texts.configs import MAX_NUMBER
 from headstart.starts.texts.decoders import DECODERS
 from headstart.starts.texts.networks import largest_list
+from headstart.starts.texts.stepping import DecoderSteps
 from headstart.starts.texts.word_heads import language_model
-from headstart.starts.texts.writing import OnToken, write
+from headstart.starts.texts.writing import rules_of_decoder, write_with
 from headstart.types.texts import Telling
 
 NUM_SUMS = 4
@@ -160,7 +163,21 @@ class LanguageNetwork(nn.Module):
         Returns:
             int64, shape (B, L), filled up with the token that ends a text.
         """
-        return write(self.model, ids, mask, how, on_token=on_token)
+        return write_with(self.steps(ids, mask), self.rules, ids, mask, how, on_token=on_token)
+
+    def steps(self, ids: Tensor, mask: Tensor) -> Steps:
+        """Return the network with what it has not read yet, to be asked token by token.
+
+        Args:
+            ids: See ``tell``.
+            mask: See ``tell``.
+        """
+        return DecoderSteps(self.model, ids, mask)
+
+    @property
+    def rules(self) -> WritingRules:
+        """What it may write."""
+        return rules_of_decoder(self.model.config)
 
     def save_memory(self) -> None:
         """Compute each block again on the way back, in place of keeping what it computed."""

@@ -1,23 +1,25 @@
 """Encoder–decoders of transformers as networks that write: checked, built, and run.
 
 A network takes a text and the tokens that stand before each that is to be told, and gives logits
-of the whole vocabulary; it writes by transformers' own search, whose cache makes a token cost one
-step. A configuration may come from a stranger's file: its type is looked up in the list below, and
-nothing of it is imported or run.
+of the whole vocabulary; it writes by our own search (``decoding``), with what was read kept, so
+that a token costs one step. A configuration may come from a stranger's file: its type is looked up
+in the list below, and nothing of it is imported or run.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from headstart.decoding import Steps, WritingRules
 from headstart.errors import StartError
 from headstart.extras import quiet_transformers
 from headstart.starts.texts.configs import attention_of
+from headstart.starts.texts.stepping import SequenceSteps
 from headstart.starts.texts.writer_configs import SEQUENCE_TYPES, Writers
+from headstart.starts.texts.writing import write_with
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
@@ -73,25 +75,31 @@ class SequenceNetwork(nn.Module):
         found: Tensor = self(*inputs)
         return found
 
-    def tell(
-        self, input_ids: Tensor, attention_mask: Tensor, *, how: Telling, use_cache: bool = True
-    ) -> Tensor:
+    def tell(self, input_ids: Tensor, attention_mask: Tensor, *, how: Telling) -> Tensor:
         """Return the ids of what is written of each text, int64, shape (B, L).
 
         Args:
             input_ids: See ``forward``.
             attention_mask: See ``forward``.
             how: Beams and length.
-            use_cache: Whether what was computed of earlier tokens is kept; changes no result.
         """
-        most = how.most_of(input_ids.shape[1])
-        self._attend(max(input_ids.shape[1], most))
-        asked = search_of(self.model.config, replace(how, max_tokens=most), use_cache=use_cache)
-        with quiet_transformers():
-            found: Tensor = self.model.generate(
-                input_ids=input_ids, attention_mask=attention_mask, generation_config=asked
-            )
-        return found
+        self._attend(max(input_ids.shape[1], how.most_of(input_ids.shape[1])))
+        steps = self.steps(input_ids, attention_mask)
+        return write_with(steps, self.rules, input_ids, attention_mask, how)
+
+    def steps(self, input_ids: Tensor, attention_mask: Tensor) -> Steps:
+        """Return the network with texts that it has not read yet, to be asked token by token.
+
+        Args:
+            input_ids: See ``forward``.
+            attention_mask: See ``forward``.
+        """
+        return SequenceSteps(self.model, begin_of(self.model.config), input_ids, attention_mask)
+
+    @property
+    def rules(self) -> WritingRules:
+        """What it may write."""
+        return rules_of_sequences(self.model.config)
 
     def _attend(self, length: int) -> None:
         """Choose how attention is computed: fused kernels pay from some length on.
@@ -143,31 +151,45 @@ def _fix_computed(model: Any) -> None:
             owner.register_buffer(leaf, found.detach(), persistent=False)
 
 
-def search_of(config: Any, how: Telling, *, use_cache: bool = True) -> GenerationConfig:
-    """Return how transformers searches for what is written.
+def rules_of_sequences(config: Any) -> WritingRules:
+    """Return what an encoder–decoder may write.
+
+    Args:
+        config: Of the network.
+    """
+    pad, end = config.pad_token_id, config.eos_token_id
+    # the last token that there is room for ends what is written, where a start wants that
+    return WritingRules(
+        ends=(end,),
+        fill=pad,
+        never=() if pad == end else (pad,),
+        has_last_end=True,
+        stops_full=True,
+    )
+
+
+def search_of(config: Any, how: Telling) -> GenerationConfig:
+    """Return how transformers itself searches for what ``tell`` writes.
 
     Args:
         config: Of the network.
         how: Beams and length.
-        use_cache: Whether what was computed of earlier tokens is kept.
     """
     from transformers import GenerationConfig
 
-    pad, end = config.pad_token_id, config.eos_token_id
-    beams = {"length_penalty": how.length_penalty, "early_stopping": True}
+    rules = rules_of_sequences(config)
+    beams = {"length_penalty": how.length_penalty, "early_stopping": rules.stops_full}
     return GenerationConfig(
         num_beams=how.num_beams,
         max_new_tokens=how.max_tokens,
         do_sample=False,
         decoder_start_token_id=begin_of(config),
         forced_bos_token_id=how.first_id,
-        # the last token that there is room for ends what is written, where a start wants that
-        forced_eos_token_id=end,
+        forced_eos_token_id=rules.ends[0],
         bos_token_id=config.bos_token_id,
-        eos_token_id=end,
-        pad_token_id=pad,
-        suppress_tokens=None if pad == end else [pad],
-        use_cache=use_cache,
+        eos_token_id=rules.ends[0],
+        pad_token_id=rules.fill,
+        suppress_tokens=list(rules.never) or None,
         **(beams if how.num_beams > 1 else {}),
     )
 
