@@ -14,6 +14,7 @@ from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
+from headstart.data.sources.captions import Found, find_captions, open_captions
 from headstart.data.sources.class_titles import with_titles
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.conll import find_conll, read_conll
@@ -25,6 +26,7 @@ from headstart.data.sources.formats import (
     find_shards,
     open_lines,
     open_shard,
+    open_table,
     unread,
 )
 from headstart.data.sources.handed import plain_source, split_pairs
@@ -135,6 +137,8 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         if tagged := find_conll(path):
             opened = [(read_conll(file, file.name, options), split) for file, split in tagged]
             return read_tables(opened, name, options)
+        if captioned := find_captions(path, options):
+            return _read_captioned(path, captioned, name, options)
         if files := find_split_files(path) or find_export(path):
             return read_table_files(list(files), name, options)
         if pieces := find_parts(path):
@@ -164,10 +168,12 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     low = path.name.lower()
     if (partner := find_partner(path)) is not None:
         return _read_aligned([(partner, None)], name, options)
+    if (table := open_captions(path, path.name, path.parent, options)) is not None:
+        return read_tables([(table, None)], name, options, are_files=True)
     if low.endswith(ARCHIVE_SUFFIXES):
-        folder, table = open_shard(path, name)
-        if table is not None:
-            return read_tables([(table, None)], name, options)
+        folder, opened = open_shard(path, name)
+        if opened is not None:
+            return read_tables([(opened, None)], name, options)
         lone = [inside for inside in folder.iterdir() if not inside.name.startswith(".")]
         return _read_path(lone[0] if len(lone) == 1 else folder, name, options)
     if low.endswith(".npz"):
@@ -180,6 +186,17 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             raise unread(path, name)
         return read_tables([(lines, None)], name, options)
     return read_table_files([(path, None)], name, options)
+
+
+def _read_captioned(folder: Path, files: Found, name: str, options: ReadOptions) -> Records:
+    """Read the captions of a folder's images."""
+    tables = []
+    for path, split in files:
+        where = os.path.relpath(path, folder)
+        root = folder if path.parent.name == "annotations" else path.parent
+        table = open_captions(path, where, root, options) or open_table(path, where, options)
+        tables.append((table, split))
+    return read_tables(tables, name, options, are_files=True)
 
 
 def _read_aligned(

@@ -121,10 +121,10 @@ def rows_beside(
     if not columns:
         return records
     task = find_task(records.task)
-    if task.tells_words or task.tells_texts or task.finds_texts:
+    if task.tells_words or task.tells_texts or task.finds_texts or task.matches_texts:
         raise DataError(
-            f"Columns beside texts ({quoted(columns)}) help to tell a class or a number of a "
-            f"sample, and {records.name} asks for {records.task}. Leave --beside out."
+            f"Columns beside {records.schema.facts.nouns} ({quoted(columns)}) help to tell a class "
+            f"or a number of a sample, and {records.name} asks for {records.task}. Leave --beside out."
         )
     samples, found = table_samples(rows, reference, columns, (*reference.columns,), options)
     named = tuple(c for c in columns if c in {*options.beside, *options.kept_columns})
