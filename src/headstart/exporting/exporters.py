@@ -110,6 +110,12 @@ def refuse_written(task: object, what: str) -> None:
     from headstart.tasks import TASKS
 
     found = TASKS.get(task) if isinstance(task, str) else None
+    if found is not None and found.matches_texts:
+        raise ExportError(
+            f"A model that matches images and texts ({task}) {what} yet: it is two networks. "
+            "Expected a run that answers for single samples. Answer with 'headstart predict', or "
+            "take the run folder itself: headstart.open(RUN).model in Python embeds both."
+        )
     if found is not None and found.tells_texts:
         raise ExportError(
             f"A model that writes texts ({task}) {what} yet: it is run once for every token. "

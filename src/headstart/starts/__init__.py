@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headstart.starts.builders import build_encoder, learn_preprocess, learns_from_texts
     from headstart.starts.catalog import find_start, list_starts, require_start
+    from headstart.starts.duals.networks import PairNetwork
     from headstart.starts.encoder import Encoder
     from headstart.starts.joined import join_rows
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BuildRequest",
     "Encoder",
+    "PairNetwork",
     "adapter_names",
     "add_lora",
     "build_encoder",
@@ -42,6 +44,7 @@ __all__ = [
 _HOMES = {
     "BuildRequest": "provider",
     "Encoder": "encoder",
+    "PairNetwork": "duals.networks",
     "adapter_names": "lora",
     "add_lora": "lora",
     "build_encoder": "builders",

@@ -120,8 +120,9 @@ def rebuild_encoder(
         )
         raise StartError(f"The encoder '{parts.start.address}' {needs}.")
     preprocess = parts.read_preprocess(folder)
-    rows, preprocess = preprocess.rows, preprocess.main
+    rows = preprocess.rows
     if rows is not None and rows is not preprocess:
+        preprocess = preprocess.main
         parts = replace(parts, preprocess=parts.preprocess["main"])
     num_features: int | None = None  # measured
     if module is None:
@@ -211,7 +212,7 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
     if objective is not None and start.pretrained_on is None:
         start = replace(start, licence="that of your own data")
     is_looked_at = MODALITIES[start.modality].is_looked_at
-    preprocess = architecture.read_preprocess(None) if is_looked_at else None
+    preprocess = architecture.read_preprocess(path).main if is_looked_at else None
     return architecture, replace(
         start,
         address=str(path),

@@ -103,7 +103,8 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
             "context; expected question-answering. Leave --answer-tokens out."
         )
     said = {"threshold": asked.threshold, "reject": asked.reject}
-    is_told_apart = task.tells_words or task.tells_texts or task.finds_texts
+    is_found = task.finds_texts or task.matches_texts
+    is_told_apart = task.tells_words or task.tells_texts or is_found
     if is_told_apart and (names := [name for name, value in said.items() if value is not None]):
         what = "a tag for each word" if task.tells_words else "a text for each sample"
         options = " and ".join(f"--{name}" for name in names)

@@ -124,7 +124,8 @@ def rows_beside(
     if task.tells_words or task.tells_texts or task.finds_texts or task.matches_texts:
         raise DataError(
             f"Columns beside {records.schema.facts.nouns} ({quoted(columns)}) help to tell a class "
-            f"or a number of a sample, and {records.name} asks for {records.task}. Leave --beside out."
+            f"or a number of a sample, and {records.name} asks for {records.task}. Leave --beside "
+            "out."
         )
     samples, found = table_samples(rows, reference, columns, (*reference.columns,), options)
     named = tuple(c for c in columns if c in {*options.beside, *options.kept_columns})

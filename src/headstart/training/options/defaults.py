@@ -262,8 +262,8 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
     # of all starts that match images and texts, whatever they were made of
     ("dual", True): FamilyDefaults(
         source="AdamW with beta2 0.98 and cosine: CLIP (Radford et al., ICML 2021); rates that "
-        "fall towards the first layers, pretrained parts under new projections: LiT (Zhai et al., CVPR "
-        "2022) and Dong et al. 2022 on fine-tuning CLIP",
+        "fall towards the first layers, pretrained parts under new projections: LiT (Zhai et al., "
+        "CVPR 2022) and Dong et al. 2022 on fine-tuning CLIP",
         optimizer="adamw",
         learning_rate=5e-4,
         reference_batch=64,
