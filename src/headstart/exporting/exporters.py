@@ -97,12 +97,12 @@ def export_choices() -> tuple[str, ...]:
     return ("auto", *EXPORTERS, *OF_ALL)
 
 
-def refuse_written(task: object, what: str) -> None:
-    """Refuse what writes texts where a whole run is exported, before it is loaded.
+def refuse_matching(task: object, what: str) -> None:
+    """Refuse what matches images and texts.
 
     Args:
-        task: Its name, as a record holds it; what is none is left to whoever reads the record.
-        what: What is not done with it yet: ``is served``.
+        task: As of ``refuse_written``.
+        what: The same.
 
     Raises:
         ExportError: If it does.
@@ -116,6 +116,22 @@ def refuse_written(task: object, what: str) -> None:
             "Expected a run that answers for single samples. Answer with 'headstart predict', or "
             "take the run folder itself: headstart.open(RUN).model in Python embeds both."
         )
+
+
+def refuse_written(task: object, what: str) -> None:
+    """Refuse what writes texts where a whole run is exported, before it is loaded.
+
+    Args:
+        task: Its name, as a record holds it; what is none is left to whoever reads the record.
+        what: What is not done with it yet: ``is served``.
+
+    Raises:
+        ExportError: If it does.
+    """
+    from headstart.tasks import TASKS
+
+    refuse_matching(task, what)
+    found = TASKS.get(task) if isinstance(task, str) else None
     if found is not None and found.tells_texts:
         raise ExportError(
             f"A model that writes texts ({task}) {what} yet: it is run once for every token. "

@@ -16,6 +16,7 @@ from headstart.exporting.exporters import (
     START_EXPORTERS,
     WEIGHTS,
     export_choices,
+    refuse_matching,
     refuse_written,
 )
 from headstart.recipes.options import hushes
@@ -87,6 +88,7 @@ def export(
         if fitting in OF_ALL:
             _export_whole(opened, folder, fitting, int8=int8)
             return folder
+        refuse_matching(opened.schema.task, "becomes no folder of a library")
         EXPORTERS[fitting].write(opened.model, folder)
         emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
         _tell_lost(opened, fitting)

@@ -179,13 +179,11 @@ def _refuse_written(path: Path, task: object) -> None:
     Raises:
         ExportError: If it does.
     """
+    from headstart.exporting.exporters import refuse_matching
     from headstart.tasks import TASKS
 
     found = TASKS.get(task) if isinstance(task, str) else None
-    if found is not None and found.matches_texts:
-        from headstart.exporting.exporters import refuse_written
-
-        refuse_written(task, "is not served")
+    refuse_matching(task, "is not served")
     if found is None or not found.tells_texts:
         return
     typed = shlex.quote(str(path))

@@ -56,6 +56,7 @@ class BuildRequest:
         tells_words: Whether something is told of each word of a text.
         tells_texts: Whether a text is told of each, by writing it.
         finds_texts: Whether pairs are questions, whose answers stand in the second texts.
+        class_names: Those of the data, which a start that knows texts may know.
         matches_texts: Whether images and texts are to find one another.
         wanted: Of texts that are told those of train, for a vocabulary of both sides; of images
             with captions the captions.
@@ -83,6 +84,7 @@ class BuildRequest:
     tells_words: bool = False
     tells_texts: bool = False
     finds_texts: bool = False
+    class_names: Sequence[str] = ()
     matches_texts: bool = False
     wanted: Sequence[str] = ()
     languages: str | None = None

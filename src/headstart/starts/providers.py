@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headstart.starts.duals.clip_starts import ClipProvider
 from headstart.starts.duals.providers import DualProvider
 from headstart.starts.images.providers import LiteProvider, ScratchProvider, TimmProvider
 from headstart.starts.provider import Provider
@@ -13,6 +14,7 @@ from headstart.starts.texts.sequence_starts import SequenceProvider
 PROVIDERS: dict[str, Provider] = {
     "table": TableProvider(),
     "dual": DualProvider(),
+    "clip": ClipProvider(),
     "decoder": DecoderProvider(),
     "sequences": SequenceProvider(),
     "transformers": TransformersProvider(),

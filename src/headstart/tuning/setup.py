@@ -196,6 +196,7 @@ def _encoder(
         tells_words=find_task(dataset.schema.task).tells_words,
         tells_texts=find_task(dataset.schema.task).tells_texts,
         finds_texts=find_task(dataset.schema.task).finds_texts,
+        class_names=dataset.schema.classes,
         matches_texts=find_task(dataset.schema.task).matches_texts,
         wanted=[text for one in captions_of(dataset.train.targets) for text in one.texts]
         if find_task(dataset.schema.task).matches_texts
