@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
+from headstart.data.sources.captions import TASK as CAPTIONED
 from headstart.data.sources.captions import Found, find_captions, open_captions
 from headstart.data.sources.class_titles import with_titles
 from headstart.data.sources.columns import FrameTable, source_table
@@ -168,12 +170,13 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     low = path.name.lower()
     if (partner := find_partner(path)) is not None:
         return _read_aligned([(partner, None)], name, options)
-    if (table := open_captions(path, path.name, path.parent, options)) is not None:
-        return read_tables([(table, None)], name, options, are_files=True)
+    captioned_lines = open_captions(path, path.name, path.parent, options)
+    if captioned_lines is not None:
+        return read_tables([(captioned_lines, None)], name, options, are_files=True)
     if low.endswith(ARCHIVE_SUFFIXES):
-        folder, opened = open_shard(path, name)
-        if opened is not None:
-            return read_tables([(opened, None)], name, options)
+        folder, table = open_shard(path, name)
+        if table is not None:
+            return read_tables([(table, None)], name, options)
         lone = [inside for inside in folder.iterdir() if not inside.name.startswith(".")]
         return _read_path(lone[0] if len(lone) == 1 else folder, name, options)
     if low.endswith(".npz"):
@@ -190,7 +193,7 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
 
 def _read_captioned(folder: Path, files: Found, name: str, options: ReadOptions) -> Records:
     """Read the captions of a folder's images."""
-    tables = []
+    options, tables = replace(options, task=CAPTIONED), []
     for path, split in files:
         where = os.path.relpath(path, folder)
         root = folder if path.parent.name == "annotations" else path.parent

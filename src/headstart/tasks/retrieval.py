@@ -272,8 +272,9 @@ class RetrievalTask(Task):
         found = texts_of(column)
         read = [_read(text) for text in found.different]
         if all(isinstance(one, Captions) for one in read):
-            array: np.ndarray = captions_array([o for o in read if isinstance(o, Captions)])
-            return array[found.codes]
+            array = captions_array([one for one in read if isinstance(one, Captions)])
+            chosen: np.ndarray = array[found.codes]
+            return chosen
         return Ragged.of([read[code] for code in found.codes.tolist()])
 
     def item_words(self, value: str | float) -> str | float:

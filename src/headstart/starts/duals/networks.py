@@ -114,8 +114,9 @@ class DualNetwork(PairNetwork):
 def join_groups(first: list[list[str]], second: list[list[str]]) -> list[list[str]]:
     """Return the layers of two networks side by side, the last of both together."""
     depth = max(len(first), len(second))
-    padded = ([[]] * (depth - len(each)) + each for each in (first, second))
-    return [[*one, *other] for one, other in zip(*padded, strict=True)]
+    nothing: list[str] = []
+    one, other = ([nothing] * (depth - len(each)) + each for each in (first, second))
+    return [[*a, *b] for a, b in zip(one, other, strict=True)]
 
 
 def _names_outside(network: nn.Module) -> list[str]:
