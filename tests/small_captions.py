@@ -59,5 +59,5 @@ def write_flickr(folder: Path, num: int = 60) -> Path:
 def pair_run(folder: Path, **said: object) -> hs.Run:
     """Fine-tune a small pair."""
     data = write_flickr(folder / "pictures")
-    given = {"start": PAIR, "num_steps": 40, "batch_size": 24, "learning_rate": 2e-3} | said
+    given = {"start": PAIR, "num_steps": 30, "batch_size": 24, "learning_rate": 2e-3} | said
     return hs.finetune(str(data), out=str(folder / "run"), device="cpu", quiet=True, **given)

@@ -109,9 +109,14 @@ def test_sums_give_the_figures():
         assert value[0] == pytest.approx(figures[name].value)
 
 
-def test_an_image_without_a_text_is_refused():
+def test_an_image_without_a_text_is_refused(heard):
     images, texts, owners = drawn(counts=(1,))
-    with pytest.raises(OptionError, match=r"expected one at least for each\. Leave out images"):
+    with pytest.raises(
+        OptionError, match=r"expected one at least for each\. Leave out images"
+    ) as caught:
         rank_pairs(images, texts[1:], owners[1:], np.arange(len(texts) - 1))
-    with pytest.raises(OptionError, match="expected embeddings of one width"):
+    heard(caught.value)
+    with pytest.raises(OptionError, match="expected embeddings of one width") as caught:
         rank_pairs(images, texts[:, 1:], owners, np.arange(len(texts)))
+    assert len(rank_pairs(images, texts, owners, np.arange(len(texts))).of_images) == len(images)
+    heard(caught.value)

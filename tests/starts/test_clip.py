@@ -5,8 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from small_captions import write_flickr
+from small_runs import few_digits
 
+import headstart as hs
 from headstart.errors import StartError
+from headstart.model import run_batches
 from headstart.starts import (
     BuildRequest,
     ClipImageNetwork,
@@ -16,6 +20,8 @@ from headstart.starts import (
     rebuild_encoder,
 )
 from headstart.tensors import evaluating
+from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning.setup import set_up
 
 SIZE, LONGEST = 32, 16
 
@@ -106,16 +112,48 @@ def test_it_is_built_again_from_its_record(folder, tmp_path):
     assert listed == sorted(name for name, _ in again.named_parameters())
 
 
-def test_what_is_no_plain_clip_is_refused(folder, tmp_path):
-    with pytest.raises(StartError, match="reads images of 32 pixels, and 64 are asked for"):
+def test_what_is_no_plain_clip_is_refused(folder, tmp_path, heard, monkeypatch):
+    with pytest.raises(
+        StartError, match="reads images of 32 pixels, and 64 are asked for"
+    ) as caught:
         built(folder, size=64)
+    assert built(folder).preprocess.size == SIZE
+    heard(caught.value)
     config = json.loads((folder / "config.json").read_text())
     other = tmp_path / "other"
     other.mkdir()
     (other / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     (other / "config.json").write_text(json.dumps({**config, "model_type": "siglip"}))
-    with pytest.raises(StartError, match="whose texts and loss are others than CLIP's"):
+    with pytest.raises(StartError, match="whose texts and loss are others than CLIP's") as caught:
         find_start(str(other))
+    assert find_start(str(folder)).objective == "contrastive"
+    heard(caught.value)
     (other / "config.json").write_text(json.dumps({**config, "auto_map": {"A": "b.C"}}))
-    with pytest.raises(StartError, match="foreign code is never run"):
+    with pytest.raises(StartError, match="foreign code is never run") as caught:
         built(other)
+    heard(caught.value)
+    monkeypatch.setattr("headstart.starts.duals.clip._MAX_PARAMETERS", 10)
+    with pytest.raises(StartError, match="Choose a smaller start") as caught:
+        built(folder)
+    heard(caught.value)
+
+
+def test_what_it_says_by_names_stands_before_what_it_has_learned(folder, tmp_path, heard):
+    data, start = few_digits(), find_start(str(folder))
+    said = {"num_steps": 2, "device": "cpu", "quiet": True}
+    run = hs.finetune(data, start=str(folder), **said, out=str(tmp_path / "run"))
+    figures = run.metrics["before_after"]["figures"]
+    setup = set_up(data, start, TrainingOptions(strategy="full"), device=torch.device("cpu"))
+    test = setup.preprocess.prepare(data, "test")
+    features = run_batches(setup.model, test, setup.model.features)
+    told = (features @ setup.model.encoder.network.class_rows.numpy().T).argmax(axis=1)
+    assert figures["zero-shot by class names"]["value"] == pytest.approx(
+        (told == test.targets).mean()
+    )
+    assert hs.predict(run, [data.test.samples.read(0)])[0].label in data.schema.classes
+    pictures = write_flickr(tmp_path / "pictures", 30)
+    with pytest.raises(StartError, match="holds CLIP for images, and these data have cap") as told:
+        hs.finetune(str(pictures), start=str(run.path), **said, out=str(tmp_path / "x"))
+    matched = hs.finetune(str(pictures), start=str(folder), **said, out=str(tmp_path / "y"))
+    assert "start as it is" in matched.metrics["before_after"]["figures"]
+    heard(told.value)

@@ -1,5 +1,7 @@
 """A loss over a whole step, in parts: the gradient of one large batch."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,11 @@ from headstart.objectives import Wanted
 from headstart.objectives.contrastive import contrastive_loss
 from headstart.starts.duals.networks import DualNetwork
 from headstart.training.batches.feed import Batch
-from headstart.training.contract import Check, Hooks, LoopOptions, never
-from headstart.training.loop import Loop
+from headstart.training.company import NoExchange
+from headstart.training.contract import Check, Hooks, LoopOptions, Pause, never
+from headstart.training.loop import Loop, train
 from headstart.training.randomness import seed_step
+from headstart.training.state.checkpoint import CheckpointFolder
 from headstart.training.whole_step import OverStep
 from headstart.types.ragged import IGNORED
 
@@ -67,25 +71,38 @@ def batches(size):
     return made
 
 
-def loop_of(module, size):
-    """Return a loop at its first step."""
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+def hooks_of(module, size, join=NoExchange, mine=slice(None)):
+    """Return what a loop is handed; ``mine`` are the micro-batches of this process."""
     over = OverStep(
         lambda batch: module(*batch.inputs),
         lambda rows, targets: contrastive_loss(rows, Wanted(targets)),
     )
-    hooks = Hooks(
-        batches=lambda step, micro_batch_size=None: iter(batches(micro_batch_size or size)),
+    return Hooks(
+        batches=lambda step, micro_batch_size=None: iter(batches(micro_batch_size or size)[mine]),
         compute_loss=lambda batch: over.loss(over.embed(batch), batch.targets),
         check=lambda: Check(0.0, 0.0, 0.0),
         learning_rate_factor=lambda progress: 1.0,
         set_mode=module.train,
         stop_requested=never,
         over_step=over,
+        join=join,
     )
-    numbers = {"num_steps": 1, "steps_per_check": 1, "steps_per_epoch": 1, "batch_size": NUM}
-    options = LoopOptions(**numbers, clip=0.0, ema_half_life=0.0, patience=0, seed=5)
-    loop = Loop(module, optimizer, hooks, options, None, None)
+
+
+def options_of(**more):
+    numbers = {"num_steps": 6, "steps_per_check": 6, "steps_per_epoch": 1, "batch_size": NUM}
+    plain = {"clip": 0.0, "ema_half_life": 0.0, "patience": 0, "seed": 5}
+    return LoopOptions(**(numbers | plain | more))
+
+
+def optimizer_of(module):
+    groups = [{"params": list(module.parameters()), "lr": 0.01, "peak": 0.01}]
+    return torch.optim.AdamW(groups)
+
+
+def loop_of(module, size):
+    """Return a loop at its first step."""
+    loop = Loop(module, optimizer_of(module), hooks_of(module, size), options_of(), None, None)
     loop._set_mode()
     loop.statistics.keep()
     return loop
@@ -152,3 +169,74 @@ def test_memory_that_runs_out_in_the_second_pass_goes_on_in_smaller_parts():
     assert calls == [6, 6, 6, 3, 3, 3, 3]  # what was gathered is not gathered again
     for name, gradient in gradients(whole).items():
         torch.testing.assert_close(gradients(parts)[name], gradient, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [4, NUM])
+def test_a_training_that_pauses_and_goes_on_elsewhere_ends_in_the_same_bits(tmp_path, size):
+    def run(module, **more):
+        checkpoints = more.pop("checkpoints", None)
+        hooks, options = hooks_of(module, size), options_of(**more)
+        return train(module, optimizer_of(module), hooks, options, checkpoints=checkpoints)
+
+    whole, begun, resumed = network(0.5, True), network(0.5, True), network(0.1, True)
+    assert run(whole).ended == "finished"
+    folder = CheckpointFolder(tmp_path)
+    assert run(begun, checkpoints=folder, pause=Pause(2)).ended == "paused"
+    resumed.text.drop.p = 0.5
+    with torch.no_grad():
+        resumed.image_projection.weight.zero_()  # another process: nothing but the checkpoint
+    assert run(resumed, checkpoints=folder).ended == "finished"
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], tensor), name
+
+
+class Met:
+    """What two processes in two threads give each other, in turn."""
+
+    def __init__(self):
+        self.given, self.barrier = {}, threading.Barrier(2, timeout=60)
+
+    def all_gather(self, rank, rows):
+        self.given[rank] = rows
+        self.barrier.wait()
+        found = [self.given[0], self.given[1]]
+        self.barrier.wait()
+        return found
+
+
+class TwoExchange(NoExchange):
+    """One of two processes, seen from its loop."""
+
+    is_alone = False
+
+    def __init__(self, loop, met):
+        super().__init__(loop)
+        self.met = met
+
+    def all_gather(self, rows):
+        return self.met.all_gather(self.loop.options.rank, rows)
+
+
+def test_two_processes_give_together_what_one_gives():
+    whole, met, told = network(), Met(), {}
+    loss, _ = loop_of(whole, NUM).accumulate()
+    parts = [network(), network()]
+
+    def work(rank):  # three micro-batches: the first process has two of them
+        mine = slice(0, 2) if rank == 0 else slice(2, 3)
+        hooks = hooks_of(parts[rank], 4, lambda loop: TwoExchange(loop, met), mine)
+        options = options_of(rank=rank)
+        loop = Loop(parts[rank], optimizer_of(parts[rank]), hooks, options, None, None)
+        loop._set_mode()
+        loop.statistics.keep()
+        told[rank] = loop.accumulate()[0]
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in (0, 1)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert float(told[0] + told[1]) == pytest.approx(float(loss), abs=1e-6)
+    for name, gradient in gradients(whole).items():
+        found = sum(part.get_parameter(name).grad for part in parts)
+        torch.testing.assert_close(found, gradient, atol=1e-5, rtol=1e-5)
