@@ -63,7 +63,7 @@ def captions_of(pixels: np.ndarray, what: str, draw: np.random.Generator) -> lis
     return [form.format(what=what, colour=c) for form, c in zip(forms, colours, strict=True)]
 
 
-def write(name: str, num: int, folder: Path) -> None:
+def write(name: str, num: int, num_captions: int, folder: Path) -> None:
     """Write images and ``captions.txt``, as Flickr8k has them."""
     data = Path(os.environ["HEADSTART_DATA"]) / name
     frame = pd.read_parquet(data / "train.parquet").sample(num, random_state=0)
@@ -78,7 +78,7 @@ def write(name: str, num: int, folder: Path) -> None:
             what = CLASSES[int(label)] if name == "cifar10" else label
             file_name = f"{number:05d}.png"
             Image.fromarray(pixels).save(folder / file_name)
-            for caption in captions_of(pixels, what, draw):
+            for caption in captions_of(pixels, what, draw)[:num_captions]:
                 rows.writerow((file_name, caption))
 
 
@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("set", choices=("cifar10", "flowers5"))
     parser.add_argument("--images", type=int, default=3_000)
+    parser.add_argument("--captions", type=int, choices=(1, 2), default=2)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--start", default=START)
     parser.add_argument("--strategy", default="auto")
@@ -122,7 +123,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write(given.set, given.images, folder)
+        write(given.set, given.images, given.captions, folder)
         found = [one_run(folder, seed, given) for seed in range(given.seeds)]
     told = json.dumps(found, indent=1)
     print(told)

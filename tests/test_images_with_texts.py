@@ -126,7 +126,7 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
     for verb in (
         lambda: hs.export(run.path, to="onnx", out=str(tmp_path / "bundle")),
         lambda: hs.export(run.path, out=str(tmp_path / "library")),
-        lambda: hs.serve(run.path),
+        lambda: hs.serve(str(run.path)),
     ):
         with pytest.raises(ExportError, match=r"headstart\.open") as refused:
             verb()

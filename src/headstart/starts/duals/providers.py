@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from headstart.errors import StartError
+from headstart.extras import require_text_extra
 from headstart.starts.addresses import Address, parse_address
 from headstart.starts.architecture import Architecture
 from headstart.starts.images.providers import LiteProvider, ScratchProvider, TimmProvider
@@ -44,7 +45,8 @@ class DualProvider(Provider):
 
     def list(self, like: str | None) -> Iterator[Start]:
         """Yield those at hand where they are asked for: what has labels has no use for them."""
-        found = [self.find(parse_address(address)) for address in KNOWN if like]
+        asked = KNOWN if like and "+" in like else ()
+        found = [self.find(parse_address(address)) for address in asked]
         yield from (start for start in found if matches(start.address, like))
 
     def list_local(self) -> Iterator[Start]:
@@ -72,7 +74,10 @@ class DualProvider(Provider):
         )
 
     def require(self, address: Address) -> None:
-        """Refuse it without the packages of both."""
+        """Refuse it without the packages of both; a run brings its weights."""
+        require_text_extra(f"'{address.text}'", "transformers", "tokenizers")
+        if address.kind != "dual":
+            return
         for parsed, providers in self._named(address):
             next(p for p in providers if p.owns(parsed)).require(parsed)
 
