@@ -134,7 +134,7 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
         heard(refused.value)
     said = {"start": PAIR, "num_steps": 1, "out": str(tmp_path / "x")}
     with pytest.raises(OptionError, match="which begins with a linear head") as wrong:
-        hs.finetune(str(folder), **said, strategy="head")
+        hs.finetune(str(folder), **said, strategy="lp-ft")
     heard(wrong.value)  # without a strategy it was trained above
     with pytest.raises(StartError, match="reads images alone") as alone:
         hs.finetune(str(folder), **(said | {"start": "scratch/simple-cnn"}))
