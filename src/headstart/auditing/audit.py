@@ -129,7 +129,9 @@ class Audit:
         What estimates reads one label a sample; of texts whose words have tags there is none.
         """
         task = find_task(dataset.schema.task)
-        has_probe = not (task.tells_words or task.tells_texts or task.finds_texts)
+        has_probe = not (
+            task.tells_words or task.tells_texts or task.finds_texts or task.matches_texts
+        )
         return self.applies(dataset) and (has_probe or not self.estimates)
 
     def least_seconds(self, dataset: Dataset) -> float:

@@ -225,10 +225,13 @@ def option_problems(options: ReadOptions) -> list[str]:
             f"separator is '{options.separator}' but task is '{options.task}'; a separator is for "
             "--task multi-label. Leave one of them out."
         )
-    if options.image_column and options.text:
+    is_matched = options.known_task in TASKS and find_task(str(options.known_task)).matches_texts
+    is_matched = is_matched or (options.known_task is None and not options.label)
+    if options.image_column and options.text and not is_matched:
         problems.append(
             f"--image-column {options.image_column} and --text {options.text} contradict each "
-            "other; expected one kind of input. Leave one out."
+            "other; expected one kind of input, or images with captions, which have no label. "
+            "Leave one out."
         )
     problems += _list_problems(options)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from headstart.data.sources.archives import ARCHIVE_SUFFIXES
 from headstart.data.sources.array_files import read_arrays_file
 from headstart.data.sources.arrays import read_pair, read_split_pairs
 from headstart.data.sources.arrow_files import find_saved, read_saved
+from headstart.data.sources.captions import TASK as CAPTIONED
+from headstart.data.sources.captions import Found, find_captions, open_captions
 from headstart.data.sources.class_titles import with_titles
 from headstart.data.sources.columns import FrameTable, source_table
 from headstart.data.sources.conll import find_conll, read_conll
@@ -25,6 +28,7 @@ from headstart.data.sources.formats import (
     find_shards,
     open_lines,
     open_shard,
+    open_table,
     unread,
 )
 from headstart.data.sources.handed import plain_source, split_pairs
@@ -158,6 +162,8 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         if tagged := find_conll(path):
             opened = [(read_conll(file, file.name, options), split) for file, split in tagged]
             return read_tables(opened, name, options)
+        if captioned := find_captions(path, options):
+            return _read_captioned(path, captioned, name, options)
         if files := find_split_files(path) or find_export(path):
             return read_table_files(list(files), name, options)
         if pieces := find_parts(path):
@@ -188,6 +194,9 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     low = path.name.lower()
     if (partner := find_partner(path)) is not None:
         return _read_aligned([(partner, None)], name, options)
+    captioned_lines = open_captions(path, path.name, path.parent, options)
+    if captioned_lines is not None:
+        return read_tables([(captioned_lines, None)], name, options, are_files=True)
     if low.endswith(ARCHIVE_SUFFIXES):
         folder, table = open_shard(path, name)
         if table is not None:
@@ -204,6 +213,17 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             raise unread(path, name)
         return read_tables([(lines, None)], name, options)
     return read_table_files([(path, None)], name, options)
+
+
+def _read_captioned(folder: Path, files: Found, name: str, options: ReadOptions) -> Records:
+    """Read the captions of a folder's images."""
+    options, tables = replace(options, task=CAPTIONED), []
+    for path, split in files:
+        where = os.path.relpath(path, folder)
+        root = folder if path.parent.name == "annotations" else path.parent
+        table = open_captions(path, where, root, options) or open_table(path, where, options)
+        tables.append((table, split))
+    return read_tables(tables, name, options, are_files=True)
 
 
 def _read_aligned(

@@ -97,6 +97,27 @@ def export_choices() -> tuple[str, ...]:
     return ("auto", *EXPORTERS, *OF_ALL)
 
 
+def refuse_matching(task: object, what: str) -> None:
+    """Refuse what matches images and texts.
+
+    Args:
+        task: As of ``refuse_written``.
+        what: The same.
+
+    Raises:
+        ExportError: If it does.
+    """
+    from headstart.tasks import TASKS
+
+    found = TASKS.get(task) if isinstance(task, str) else None
+    if found is not None and found.matches_texts:
+        raise ExportError(
+            f"A model that matches images and texts ({task}) {what} yet: it is two networks. "
+            "Expected a run that answers for single samples. Answer with 'headstart predict', or "
+            "take the run folder itself: headstart.open(RUN).model in Python embeds both."
+        )
+
+
 def refuse_written(task: object, what: str) -> None:
     """Refuse what writes texts where a whole run is exported, before it is loaded.
 
@@ -109,6 +130,7 @@ def refuse_written(task: object, what: str) -> None:
     """
     from headstart.tasks import TASKS
 
+    refuse_matching(task, what)
     found = TASKS.get(task) if isinstance(task, str) else None
     if found is not None and found.tells_texts:
         raise ExportError(

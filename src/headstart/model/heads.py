@@ -25,7 +25,7 @@ class Head:
 
 
 def _own(num_features: int, num_outputs: int) -> nn.Identity:
-    """Return nothing to learn: the network tells of its vocabulary itself."""
+    """Return nothing to learn: the network tells of its vocabulary, or embeds, itself."""
     del num_features, num_outputs
     return nn.Identity()
 
@@ -34,6 +34,7 @@ HEADS: dict[str, Head] = {
     "linear": Head(nn.Linear),
     "token": Head(nn.Linear, reads_tokens=True),
     "own": Head(_own, reads_tokens=True),
+    "pair": Head(_own),
 }
 
 

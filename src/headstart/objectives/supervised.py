@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headstart.errors import OptionError
+from headstart.objectives.contrastive import contrastive_loss, each_image, mean_over_images
 from headstart.objectives.several import batch_loss, item_means, split_mean, tempered
 from headstart.objectives.spans import each_question, span_cross_entropy, whole_split
 from headstart.tasks import array_of, find_task
@@ -66,12 +67,16 @@ class Loss:
         is_sample_mean: Whether ``of_batch`` is a mean over samples, or of ragged targets over their
             elements, so that the losses of parts of a batch, weighed by these, add up to that of
             the whole.
+        is_over_step: Whether every sample of a step counts for every other one, so that its parts
+            are brought together first (``training.whole_step``); then ``is_sample_mean`` says
+            nothing, and a step may be taken in parts.
     """
 
     of_batch: Callable[[Tensor, Wanted], Tensor]
     of_items: Callable[[Rows, Rows], np.ndarray]
     of_split: Callable[[Rows, Rows], float]
     is_sample_mean: bool = True
+    is_over_step: bool = False
 
 
 def task_loss(task: TaskName, logits: Tensor, wanted: Wanted) -> Tensor:
@@ -127,9 +132,10 @@ def item_losses(
     Raises:
         OptionError: No such task, or none with a loss.
     """
-    if find_task(task).tells_texts or find_task(task).finds_texts:
+    asked = find_task(task)
+    if asked.tells_texts or asked.finds_texts or asked.matches_texts:
         return find_loss(task).of_items(logits, targets)  # nothing of it is calibrated
-    if parts := find_task(task).parts:
+    if parts := asked.parts:
         return item_means(parts, tempered(parts, logits, temperature), targets)
     divisor = np.float32(temperature)
     if isinstance(logits, Ragged):
@@ -371,4 +377,5 @@ LOSSES: dict[TaskName, Loss] = {
     "seq2seq": OF_TEXTS,
     "text-generation": _OF_SUMS,
     "question-answering": _OF_SPANS,
+    "retrieval": Loss(contrastive_loss, each_image, mean_over_images, is_over_step=True),
 }

@@ -9,6 +9,7 @@ imports torch. Left out: augmentation, which happens on the device, and what is 
 from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.columns import feature_names
 from headstart.preprocessing.decoded import Pixels, decode
+from headstart.preprocessing.for_captions import ImageTextPreprocess, ImageTexts
 from headstart.preprocessing.for_dialogues import DialoguePreprocess, DialogueTokens
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_joined import (
@@ -36,6 +37,8 @@ __all__ = [
     "DialoguePreprocess",
     "DialogueTokens",
     "ImagePreprocess",
+    "ImageTextPreprocess",
+    "ImageTexts",
     "JoinedInputs",
     "JoinedPreprocess",
     "NamedInput",

@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.preprocessing.base import Preprocess
+from headstart.preprocessing.for_captions import ImageTextPreprocess
 from headstart.preprocessing.for_dialogues import DialoguePreprocess
 from headstart.preprocessing.for_images import ImagePreprocess
 from headstart.preprocessing.for_joined import ImageJoinedPreprocess, TextJoinedPreprocess
@@ -31,6 +32,7 @@ KINDS: dict[str, type[Preprocess]] = {
     "table": TablePreprocess,
     "text_joined": TextJoinedPreprocess,
     "image_joined": ImageJoinedPreprocess,
+    "image_text": ImageTextPreprocess,
 }
 
 

@@ -16,6 +16,7 @@ from headstart.exporting.exporters import (
     START_EXPORTERS,
     WEIGHTS,
     export_choices,
+    refuse_matching,
     refuse_written,
 )
 from headstart.recipes.options import hushes
@@ -84,6 +85,7 @@ def export(
         )
     beside = opened.path.with_name(f"{opened.path.resolve().name}-{fitting}")
     folder = Path(out) if out is not None else beside
+    refuse_matching(opened.schema.task, "is not exported")
     with attached():
         if fitting in OF_ALL:
             _export_whole(opened, folder, fitting, int8=int8)

@@ -299,6 +299,7 @@ def settle_auto(
 def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
     """Return the augmentation policy for a data set, and tell why."""
     from headstart.preprocessing.framing import framed_size
+    from headstart.tasks import find_task
     from headstart.training.batches.augment import choose_policy
 
     if not dataset.schema.facts.is_augmented:
@@ -308,6 +309,7 @@ def _choose_augmentation(dataset: Dataset, framing: Framing) -> AugmentName:
         dataset.image_channels or 3,
         dataset.schema.classes,
         has_classes=bool(dataset.schema.classes),
+        has_captions=find_task(dataset.schema.task).matches_texts,
     )
     emit("choice", name="augment", value=policy, why=why)
     return policy

@@ -15,6 +15,7 @@ from headstart.recipes.audited import with_audits
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.finetune import finetune_on_all, next_command, settle_auto
 from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
+from headstart.recipes.matching import refuse_captions
 from headstart.recipes.on_all import OnAll, check_on_all
 from headstart.recipes.options import FinetuneOptions, FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
@@ -214,6 +215,7 @@ def _check_data(options: FitOptions, dataset: Dataset) -> None:
     from headstart.training.options.limits import check_applies
     from headstart.tuning.deciding import DecidingAsked, check_deciding
 
+    refuse_captions(options.data, dataset, "fit compares starts that read images alone")
     check_applies(options, dataset.schema)
     check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
 

@@ -15,6 +15,7 @@ from headstart.events import emit
 from headstart.recipes.answering import tell_as
 from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.matching import check_matching, match_given
 from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.submission import (
@@ -42,6 +43,8 @@ def predict(
     engine: Literal["auto", EngineName] = "auto",
     precision: Literal["auto", "fp32"] = "auto",
     explain: str | None = None,
+    texts: str | None = None,
+    images: str | None = None,
     max_tokens: int | None = None,
     num_beams: int | None = None,
     temperature: float | None = None,
@@ -74,6 +77,9 @@ def predict(
         explain: An HTML page to write, which shows where the model looked in the first hundred
             samples: regions of images, words of texts, cells of rows. For runs whose explanations
             were checked (``headstart report RUN --explain``).
+        texts: For runs that match images and texts: a file with a text a line, of which the best
+            is told for each image.
+        images: For the same runs: a folder of images, of which the best is told for each text.
         max_tokens: Tokens of what is written at the most, for runs that write texts; what train's
             answers have when not given. So are the four below.
         num_beams: Beginnings that are followed at once, 1 to 16; 1 takes the likeliest token.
@@ -115,6 +121,12 @@ def predict(
     check_form(like, out, words or ())
     sample = None if like is None else read_sample(like)
     opened = run if isinstance(run, Run) else Run(run)
+    if check_matching(opened, texts, images):
+        with attached():
+            told = match_given(opened, words or [], texts, images, _as_trained(opened, encoding))
+        if out is not None:
+            write_predictions(told, out, opened.schema)
+        return told
     reader = reader_of(opened.schema)
     given = reader.listed(words or ())
     if encoding is not None:

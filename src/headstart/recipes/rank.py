@@ -20,6 +20,7 @@ from headstart.errors import (
 )
 from headstart.events import emit, seconds_since_command_began, unheard
 from headstart.recipes.hard_limit import ends_without, last_moment
+from headstart.recipes.matching import refuse_captions
 from headstart.recipes.options import LaunchOptions, takes
 from headstart.recipes.processes import company_of, is_worker
 from headstart.recipes.source import as_dataset, spent_before, typed_data
@@ -259,6 +260,7 @@ def _refuse_others(options: RankOptions, dataset: Dataset) -> None:
     from headstart.tasks import find_task
 
     task = find_task(dataset.schema.task)
+    refuse_captions(options.data, dataset, "starts are ranked by one target a sample")
     if not (task.tells_words or task.tells_texts or task.finds_texts or task.parts):
         return
     told = f"a tag for each word ({task.name})"

@@ -134,10 +134,11 @@ def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
 def _refuse_words(options: FinetuneOptions | FitOptions, dataset: Dataset) -> None:
     """Refuse to divide anew what has a tag a word, or a text a sample."""
     task = find_task(dataset.schema.task)
-    if not (task.tells_words or task.tells_texts or task.finds_texts):
+    if not (task.tells_words or task.tells_texts or task.finds_texts or task.matches_texts):
         return
     what = "tags of words" if task.tells_words else "texts to write"
     what = "answers to find" if task.finds_texts else what
+    what = "captions to match" if task.matches_texts else what
     said = {"--folds": options.folds, "--learning-curve": options.learning_curve}
     if names := [name for name, value in said.items() if value]:
         divide = "divides" if len(names) == 1 else "divide"

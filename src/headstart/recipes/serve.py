@@ -173,7 +173,13 @@ def _read_keys(path: Path) -> list[str]:
     return keys
 
 
-def bundle_of(path: Path, refuse: Callable[[object], None] | None = None) -> Path:
+def _refuse_pairs(task: object) -> None:
+    from headstart.exporting.exporters import refuse_matching
+
+    refuse_matching(task, "is not served")
+
+
+def bundle_of(path: Path, refuse: Callable[[object], None] = _refuse_pairs) -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
 
     Args:
@@ -195,8 +201,7 @@ def bundle_of(path: Path, refuse: Callable[[object], None] | None = None) -> Pat
     record = find_record(path, "model.json") or {}
     refuse_start(path, record)
     schema = record.get("schema")
-    if refuse is not None:
-        refuse(schema.get("task") if isinstance(schema, dict) else None)
+    refuse(schema.get("task") if isinstance(schema, dict) else None)
     folder, name = cache_root() / _KIND / _digest(path), path.resolve().name
     if read_entry(folder) is not None:
         return folder / name

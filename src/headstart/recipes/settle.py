@@ -73,13 +73,17 @@ def check_data(
     Raises:
         OptionError: Naming everything that is wrong.
     """
+    from headstart.tasks import find_task
     from headstart.training.options.limits import check_applies, steps_asked
+    from headstart.training.options.strategies import matching_strategy
     from headstart.tuning.deciding import DecidingAsked, check_deciding
 
     check_deciding(DecidingAsked.of(vars(said)), dataset.schema)
     strategy, reason = default_strategy(given.start, steps_asked(said))
     why: str | None = reason
-    if said.strategy != AUTO:
+    if find_task(dataset.schema.task).matches_texts:
+        strategy, why = matching_strategy(given.start, said.strategy)
+    elif said.strategy != AUTO:
         strategy, why = find_strategy(said.strategy), None
     is_built = given.module is not None
     check_applies(said, dataset.schema, given.start, strategy=strategy, is_built=is_built)

@@ -291,6 +291,9 @@ def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:
                 columns[f"probability of {label} {name}"] = shares
     elif find_task(schema.task).tells_texts:
         columns["prediction"] = [one and one.text for one in good]
+    elif find_task(schema.task).matches_texts:
+        columns["prediction"] = [one and one.label for one in good]
+        columns["probability"] = [one and float(one.probability) for one in good]
     elif find_task(schema.task).finds_texts:
         columns["prediction"] = [one and one.text for one in good]
         columns["probability"] = [one and float(one.probability) for one in good]

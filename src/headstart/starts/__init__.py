@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headstart.starts.builders import build_encoder, learn_preprocess, learns_from_texts
     from headstart.starts.catalog import find_start, list_starts, require_start
+    from headstart.starts.duals.clip import ClipImageNetwork
+    from headstart.starts.duals.networks import PairNetwork
     from headstart.starts.encoder import Encoder
     from headstart.starts.joined import join_rows
     from headstart.starts.lora import adapter_names, add_lora, merge_lora
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildRequest",
+    "ClipImageNetwork",
     "Encoder",
+    "PairNetwork",
     "adapter_names",
     "add_lora",
     "build_encoder",
@@ -41,7 +45,9 @@ __all__ = [
 
 _HOMES = {
     "BuildRequest": "provider",
+    "ClipImageNetwork": "duals.clip",
     "Encoder": "encoder",
+    "PairNetwork": "duals.networks",
     "adapter_names": "lora",
     "add_lora": "lora",
     "build_encoder": "builders",

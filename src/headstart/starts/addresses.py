@@ -7,6 +7,7 @@ disagree. Nothing here asks whether the thing exists in timm, and nothing touche
     timm/<name>:<file.safetensors> local weights for a timm architecture
     scratch/<name>                 random weights
     pip/<name>                     weights that a pip package brings
+    <images>+<texts>               a start of images and one of texts: a pair, for captions
     <owner>/<name[@revision]>      a transformers encoder on the hub (or in its cache)
     <folder> with config.json      timm's local-dir layout, or a transformers folder (model_type)
     <file.safetensors>             weights whose metadata or sibling config.json names the network
@@ -31,6 +32,7 @@ Kind = Literal[
     "scratch",
     "pip",
     "hub",
+    "dual",
     "folder",
     "transformers",
     "file",
@@ -80,6 +82,9 @@ def parse_address(text: str) -> Address:
         >>> parse_address("timm/resnet18.a1_in1k").kind
         'timm'
     """
+    first, plus, second = text.partition("+")
+    if plus and first.strip() and second.strip() and not Path(text).expanduser().exists():
+        return Address(text, "dual", text)
     prefix, _, rest = text.partition("/")
     if prefix == "timm" and ":" in rest:
         name, _, file = rest.partition(":")

@@ -82,7 +82,7 @@ def find_start(address: str) -> Start:
     Args:
         address: ``timm/<name[.tag]>``, ``timm/<name>:<file.safetensors>``, ``scratch/<name>``,
             ``pip/<name>``, ``<owner>/<name>`` of the hub, a timm or transformers folder, a
-            safetensors file or a headstart run.
+            safetensors file, a headstart run, or ``<images>+<texts>``: one of each.
 
     Raises:
         StartError: If there is no such start (with the nearest match), or it is a pickle file.

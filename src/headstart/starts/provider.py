@@ -56,7 +56,10 @@ class BuildRequest:
         tells_words: Whether something is told of each word of a text.
         tells_texts: Whether a text is told of each, by writing it.
         finds_texts: Whether pairs are questions, whose answers stand in the second texts.
-        wanted: Of texts that are told those of train, for a vocabulary of both sides.
+        class_names: Those of the data, which a start that knows texts may know.
+        matches_texts: Whether images and texts are to find one another.
+        wanted: Of texts that are told those of train, for a vocabulary of both sides; of images
+            with captions the captions.
         languages: Those of texts and of targets, of a start that is told them by tokens.
         num_outputs: Logits of a sample, for a start that gives these itself.
         seed: Seeds random weights.
@@ -81,6 +84,8 @@ class BuildRequest:
     tells_words: bool = False
     tells_texts: bool = False
     finds_texts: bool = False
+    class_names: Sequence[str] = ()
+    matches_texts: bool = False
     wanted: Sequence[str] = ()
     languages: str | None = None
     num_outputs: int = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headstart.starts.duals.clip_starts import ClipProvider
+from headstart.starts.duals.providers import DualProvider
 from headstart.starts.images.providers import LiteProvider, ScratchProvider, TimmProvider
 from headstart.starts.provider import Provider
 from headstart.starts.tables.providers import TableProvider
@@ -11,6 +13,8 @@ from headstart.starts.texts.sequence_starts import SequenceProvider
 
 PROVIDERS: dict[str, Provider] = {
     "table": TableProvider(),
+    "dual": DualProvider(),
+    "clip": ClipProvider(),
     "decoder": DecoderProvider(),
     "sequences": SequenceProvider(),
     "transformers": TransformersProvider(),

@@ -7,11 +7,9 @@ imported by name or evaluated.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,7 +20,7 @@ from headstart.preprocessing import (
     TablePreprocess,
     check_preprocess,
 )
-from headstart.preprocessing.json_records import check_keys, read_json, read_record
+from headstart.preprocessing.json_records import read_json, read_record
 from headstart.starts.addresses import WEIGHTS_NAME
 from headstart.starts.architecture import (
     MODULE,
@@ -31,6 +29,7 @@ from headstart.starts.architecture import (
     start_from_json,
     write_architecture,
 )
+from headstart.starts.builder_options import check_builder_options, options_of
 from headstart.starts.encoder import Encoder
 from headstart.starts.joined import join_rows, main_tensors
 from headstart.starts.lora import add_lora, merge_lora
@@ -41,34 +40,6 @@ from headstart.tensors import seeded
 from headstart.types import MODALITIES, Start, is_among
 
 RUN_PREFIX = "encoder.network."
-LIMITS: dict[str, tuple[float, float]] = {
-    "channels": (1, 3),
-    "size": (1, 8192),
-    "drop_path": (0, 0.99),
-    "num_blocks": (1, 256),
-    "kernel_size": (1, 64),
-    "stride": (1, 64),
-    "num_directions": (1, 4096),
-    "num_terms": (1, 10_000_000),
-    "width": (1, 65_536),
-    "embedding_size": (1, 4096),
-    "num_outputs": (1, 1_000_000),
-    "num_trees": (1, 10_000_000),
-    "num_nodes": (1, 1_000_000_000),
-    "num_sets": (0, 1_000_000_000),
-    "num_values": (1, 1_000_000),
-    "depth": (0, 100_000),
-    "rank": (1, 1024),
-    "alpha": (0, 1_000_000),
-    "dropout": (0, 0.99),
-}
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "int": int,
-    "float": (int, float),
-    "str": str,
-    "bool": bool,
-    "dict[str, object]": dict,
-}
 
 
 def provider_of_builder(builder: str) -> Provider:
@@ -103,8 +74,8 @@ def read_architecture(value: object) -> Architecture:
     modality, wanted = "image", {}
     if builder != MODULE:
         provider = provider_of_builder(str(builder))
-        modality, wanted = provider.modality, _options_of(provider.network_builder(str(builder)))
-    _check_options(options, wanted, f"builder '{builder}'")
+        modality, wanted = provider.modality, options_of(provider.network_builder(str(builder)))
+    check_builder_options(options, wanted, f"builder '{builder}'")
     start = start_from_json(record["start"])
     if not is_among(start, (modality,)):
         raise StartError(
@@ -116,35 +87,10 @@ def read_architecture(value: object) -> Architecture:
     return Architecture(str(builder), dict(options), start, preprocess, lora)
 
 
-def _options_of(builder: Callable[..., nn.Module]) -> dict[str, str]:
-    """Return the options of a builder with their annotations."""
-    parameters = inspect.signature(builder).parameters
-    return {n: str(p.annotation) for n, p in parameters.items() if n != "spec"}
-
-
-def _check_options(options: Mapping[str, Any], wanted: Mapping[str, str], what: str) -> None:
-    """Compare options with a signature and with ``LIMITS``."""
-    check_keys(options, tuple(wanted), f"options of {what}")
-    for name, annotation in wanted.items():
-        option: Any = options[name]
-        low, high = LIMITS.get(name, (None, None))
-        is_kind = isinstance(option, _KINDS[annotation])
-        if (
-            not is_kind
-            or (isinstance(option, bool) and annotation != "bool")
-            or (low is not None and high is not None and not low <= option <= high)
-        ):
-            raise StartError(
-                f"Option '{name}' of {what} is {option!r}. Expected "
-                f"{annotation}{'' if low is None else f' from {low} to {high}'}. "
-                f"The file is damaged."
-            )
-
-
 def _read_lora(value: object) -> Lora:
     wanted = {field.name: str(field.type) for field in fields(Lora)}
     record = read_record(value, tuple(wanted), "lora")
-    _check_options(record, wanted, "the adapters")
+    check_builder_options(record, wanted, "the adapters")
     return Lora(**record)
 
 
@@ -174,8 +120,9 @@ def rebuild_encoder(
         )
         raise StartError(f"The encoder '{parts.start.address}' {needs}.")
     preprocess = parts.read_preprocess(folder)
-    rows, preprocess = preprocess.rows, preprocess.main
+    rows = preprocess.rows
     if rows is not None and rows is not preprocess:
+        preprocess = preprocess.main
         parts = replace(parts, preprocess=parts.preprocess["main"])
     num_features: int | None = None  # measured
     if module is None:
@@ -265,7 +212,7 @@ def read_run(path: Path) -> tuple[Architecture, Start]:
     if objective is not None and start.pretrained_on is None:
         start = replace(start, licence="that of your own data")
     is_looked_at = MODALITIES[start.modality].is_looked_at
-    preprocess = architecture.read_preprocess(None) if is_looked_at else None
+    preprocess = architecture.read_preprocess(path).main if is_looked_at else None
     return architecture, replace(
         start,
         address=str(path),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         tidy_labels,
     )
     from headstart.tasks.regression import REGRESSION
+    from headstart.tasks.retrieval import RETRIEVAL
     from headstart.tasks.seq2seq import SEQ2SEQ
     from headstart.tasks.task import Task
     from headstart.tasks.text_generation import TEXT_GENERATION
@@ -41,6 +42,7 @@ TASKS = TaskTable(
         "seq2seq": ("headstart.tasks.seq2seq", "SEQ2SEQ"),
         "text-generation": ("headstart.tasks.text_generation", "TEXT_GENERATION"),
         "question-answering": ("headstart.tasks.question_answering", "QUESTION_ANSWERING"),
+        "retrieval": ("headstart.tasks.retrieval", "RETRIEVAL"),
     }
 )
 _SEVERAL = "multi-task: "  # begins the names of tasks that are made of others
@@ -55,6 +57,7 @@ _PLACES = {
     "tidy_labels": "headstart.tasks.reading",
     "QUESTION_ANSWERING": "headstart.tasks.question_answering",
     "REGRESSION": "headstart.tasks.regression",
+    "RETRIEVAL": "headstart.tasks.retrieval",
     "SEQ2SEQ": "headstart.tasks.seq2seq",
     "TEXT_GENERATION": "headstart.tasks.text_generation",
     "TAGGING": "headstart.tasks.token_classification",
@@ -104,6 +107,7 @@ __all__ = [
     "MULTI_LABEL",
     "QUESTION_ANSWERING",
     "REGRESSION",
+    "RETRIEVAL",
     "SEQ2SEQ",
     "TAGGING",
     "TASKS",

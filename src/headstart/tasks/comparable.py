@@ -100,6 +100,24 @@ class Comparable(ABC):
         """
         raise OptionError(f"Items of a {self.name} cannot be read. Compare runs of another task.")
 
+    @abstractmethod
+    def mistake(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, object]:
+        """Return target and prediction of one wrong item; see ``Task``."""
+
+    def mistakes(
+        self, targets: Rows, outputs: Rows, places: np.ndarray, schema: Schema
+    ) -> list[dict[str, object]]:
+        """Return what ``mistake`` says of some items.
+
+        Args:
+            targets: Of all items.
+            outputs: The same: where items are held against one another, all of them count.
+            places: Which are wanted, int64.
+            schema: Gives the classes.
+        """
+        each = [slice(place, place + 1) for place in places.tolist()]
+        return [self.mistake(targets[one], outputs[one], schema) for one in each]
+
     def item_words(self, value: str | float) -> str | float:
         """Return what ``predictions.parquet`` holds of a target or prediction, for a person.
 

@@ -45,20 +45,19 @@ class Task(Certain, Comparable):
         has_classes: Whether targets are among named classes.
         is_exclusive: Whether a sample has exactly one of the classes. Then each must be on every
             side of a split, and samples can be drawn by class.
-        has_label_sets: Whether a sample has any number of the classes: a cell may hold a list, or
-            text with a separator, and an array zeros and ones.
+        has_label_sets: Whether a sample has any number of them: cells hold lists, arrays 0 and 1.
         is_smoothed: Whether smoothing targets over classes makes sense.
-        is_linear: Whether outputs are logits, scaled and shifted, so that a linear model has
-            coefficients in the units of the data.
+        is_linear: Whether outputs are logits, scaled and shifted: coefficients in the data's units.
         tells_words: Whether something is told of each word of a text: targets and outputs are
             ragged, and texts come with their words.
         tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
             outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
         finds_texts: Whether one is told by finding it: outputs are ``types.questions.FOUND``.
+        matches_texts: Whether images and texts find one another: outputs embed both.
         is_chosen_by_texts: Whether ``validation_score`` reads texts; else none need be written.
         written_as: Of these the kind of preprocessing, a row of ``preprocessing.KINDS``.
         plain_start: The start that is tried where nobody names one, where a task has its own.
-        transformers_problem: What transformers' sequence classifiers call it; empty for none.
+        transformers_problem: What transformers' sequence classifiers call it; empty: nothing.
         hub_task: The hub's own word for it; empty where that is made of the samples' and this one.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
         parts: Of several targets what each is; ``can_be_part``: whether one of them may ask for it.
@@ -81,6 +80,7 @@ class Task(Certain, Comparable):
     tells_words: bool = False
     tells_texts: bool = False
     finds_texts: bool = False
+    matches_texts: bool = False
     is_chosen_by_texts: bool = True
     written_as: str = ""
     plain_start: str = ""

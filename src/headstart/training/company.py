@@ -37,7 +37,13 @@ Act = Literal["end", "step", "validate", "forward", "gather", "keep", "save"]
 
 
 class Exchange(Protocol):
-    """What one loop exchanges with the loops of the other processes."""
+    """What one loop exchanges with the loops of the other processes.
+
+    Attributes:
+        is_alone: Whether there are no others.
+    """
+
+    is_alone: bool
 
     def announce(self, act: Act) -> object:
         """In the main process: agree with the others on what comes next."""
@@ -65,6 +71,10 @@ class Exchange(Protocol):
         Returns:
             The ids of all samples of the step.
         """
+        ...
+
+    def all_gather(self, rows: Tensor) -> list[Tensor]:
+        """Return what each process gives, by rank; of any number of rows, all of one shape."""
         ...
 
     def clip(self, most: float, *, may_read: bool) -> Tensor:
@@ -226,6 +236,8 @@ class NoExchange:
         loop: The loop.
     """
 
+    is_alone = True
+
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
         self._nothing = nullcontext()
@@ -246,6 +258,10 @@ class NoExchange:
     def all_reduce(self, loss: Tensor, ids: list[np.ndarray]) -> list[np.ndarray]:
         """Return the ids: the gradients are those of the whole step."""
         return ids
+
+    def all_gather(self, rows: Tensor) -> list[Tensor]:
+        """Return what this process gives."""
+        return [rows]
 
     def clip(self, most: float, *, may_read: bool) -> Tensor:
         """Scale the gradients so that their norm is at most so large; see ``clip_gradients``."""

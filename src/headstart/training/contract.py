@@ -14,6 +14,7 @@ from torch import Tensor
 from headstart.errors import DeviceError
 from headstart.training.batches.feed import Batch
 from headstart.training.company import Exchange, NoExchange
+from headstart.training.whole_step import OverStep
 
 if TYPE_CHECKING:
     from headstart.training.loop import Loop
@@ -261,6 +262,8 @@ class Hooks:
         is_sample_mean: Whether the losses of parts of a step, weighed by their samples, add up to
             that of the whole; where they do not, the loop takes no step in smaller parts than it
             is told to.
+        over_step: The loss where it is over the whole step, in place of ``compute_loss``; None
+            where its parts add up.
     """
 
     batches: Batches
@@ -274,3 +277,4 @@ class Hooks:
     step_ids: Callable[[int], np.ndarray] | None = None
     whole: Callable[[int], Iterator[Batch]] | None = None
     is_sample_mean: bool = True
+    over_step: OverStep | None = None

@@ -35,11 +35,11 @@ from headstart.training.contract import (
 from headstart.training.machine.device import give_back_freed
 from headstart.training.machine.memory import is_out_of_memory
 from headstart.training.machine.pace import Pace
-from headstart.training.randomness import seed_step
 from headstart.training.state.average import WeightAverage, learned_state, set_tensors
 from headstart.training.state.checkpoint import Checkpoint, CheckpointFolder, gather, give_back
 from headstart.training.state.finite import FiniteGuard, RunningStatistics, odd_ids
 from headstart.training.state.writer import CheckpointWriter
+from headstart.training.whole_step import Accumulation
 
 __all__ = ["Check", "Hooks", "LoopOptions", "LoopResult", "LoopState", "StopRequested", "train"]
 
@@ -78,6 +78,7 @@ class Loop:
         self.told = self.saved = time.monotonic()
         self.saved_step = -1
         self.exchange = hooks.join(self)
+        self.accumulate = Accumulation(self)
 
     def run(self) -> LoopResult:
         """Train to the end; afterwards the module holds the best weights seen, if any were."""
@@ -219,7 +220,7 @@ class Loop:
         while True:
             try:
                 with self.exchange.in_step():
-                    return self._accumulate()
+                    return self.accumulate()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not self._halve_micro_batch():
                     raise
@@ -227,22 +228,6 @@ class Loop:
             self.optimizer.zero_grad(set_to_none=True)
             self.statistics.put_back()
             give_back_freed(self.device)
-
-    def _accumulate(self) -> tuple[Tensor, list[np.ndarray]]:
-        """Accumulate the gradients of one step; return its loss, shape (), and its sample ids."""
-        seed_step(self.options.seed, self.state.step, self.options.rank)
-        total: Tensor | None = None
-        ids: list[np.ndarray] = []
-        for batch in self.hooks.batches(self.state.step, self.state.micro_batch_size):
-            self.widest = max(self.widest, len(batch.ids))
-            loss = self.hooks.compute_loss(batch)
-            weighed = loss * batch.part if batch.part != 1 else loss
-            self.exchange.expect_gradients(is_last=batch.is_last)
-            torch.autograd.backward(self.scaler.scale(weighed))
-            total = weighed.detach() if total is None else total + weighed.detach()
-            ids.append(batch.ids)
-        assert total is not None
-        return total, ids
 
     def _odd_ids(self, step: int) -> list[int]:
         """Return the samples of a step whose inputs are not finite, of all processes."""
@@ -396,4 +381,8 @@ def train(
     try:
         return loop.run()
     finally:
-        del loop.exchange, loop.guard  # circles, in which moments and best weights would stay
+        del (
+            loop.exchange,
+            loop.guard,
+            loop.accumulate,
+        )  # circles, in which moments and best weights would stay

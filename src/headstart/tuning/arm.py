@@ -344,7 +344,8 @@ def judge(model: Model, logits: Rows, val: Inputs) -> Check:
     """Return score and loss of logits of the validation samples."""
     targets = model.standard_targets(val.targets)
     metric, score, loss, error = check_score(model.schema.task, logits, targets)
-    is_calibrated = not (model.task.tells_texts or model.task.finds_texts)
+    task = model.task
+    is_calibrated = not (task.tells_texts or task.finds_texts or task.matches_texts)
     has_temperature = math.isfinite(loss) and is_calibrated
     calibrated = calibrated_loss(model, logits, targets) if has_temperature else None
     return Check(score, loss, error, metric, calibrated)

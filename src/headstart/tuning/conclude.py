@@ -47,7 +47,7 @@ from headstart.tuning.writing import side_by_side, writing_seconds
 from headstart.types import BadSample, Dataset, Finding, Rows
 
 BEFORE = "frozen start + linear probe"
-AS_IT_IS = "start as it is"  # of one that writes
+AS_IT_IS = "start as it is"  # of one that writes, or embeds
 SINGLE = "best single model"
 _TEXT_SECONDS = 2e-3  # of the figures of a written text, beside those of every rival
 _PROBE_SAMPLES = 5_000  # of the baseline's probe, where the strategy has fitted none
@@ -97,7 +97,8 @@ def conclude(
     test_seconds = budget.spent
     if not dataset.is_repeated:
         before = _before(items, setup, tuned, budget)
-        called = AS_IT_IS if model.task.tells_texts else BEFORE
+        has_no_probe = model.task.tells_texts or model.task.matches_texts
+        called = AS_IT_IS if has_no_probe else BEFORE
         rivals += [] if before is None else [Rival(called, before)]
         rivals += run_baselines(items, setup, budget)
     later = later_days(items, rivals, seed=setup.recipe.seed, budget=budget, setup=setup)
@@ -293,6 +294,8 @@ def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:
         model.encoder.load_state_dict({n: t.to(model.device) for n, t in setup.initial.items()})
         if model.task.tells_texts:
             return model.task.decisions(tell_texts(model, test, name="test, before"))
+        if model.task.matches_texts:
+            return model.task.decisions(run_batches(model, test, model, name="test, before"))
         if fitted is None:
             weigh, limit = setup.recipe.imbalance, _PROBE_SAMPLES
             fitted = probe(frozen, train, val, imbalance=weigh, limit=limit, deadline=None)
@@ -348,6 +351,8 @@ def _fitting_seconds(
     if setup.model.task.tells_texts:
         written = writing_seconds(setup, dataset, budget) * len(dataset.test)
         return budget.load * PASS_MARGIN * written
+    if setup.model.task.matches_texts:
+        return 0.0
     each, num_train, num_val = pass_of
     features = PASS_MARGIN * each * (min(_PROBE_SAMPLES, num_train) + num_val)
     return budget.load * features + _PROBE_SECONDS * slowness(budget.load)

@@ -103,7 +103,7 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
             "context; expected question-answering. Leave --answer-tokens out."
         )
     said = {"threshold": asked.threshold, "reject": asked.reject}
-    is_told_apart = task.tells_words or task.tells_texts or task.finds_texts
+    is_told_apart = any((task.tells_words, task.tells_texts, task.finds_texts, task.matches_texts))
     if is_told_apart and (names := [name for name, value in said.items() if value is not None]):
         what = "a tag for each word" if task.tells_words else "a text for each sample"
         options = " and ".join(f"--{name}" for name in names)

@@ -149,6 +149,8 @@ def _no_cut(model: Model, recipe: Recipe, train: Inputs) -> str | None:
         return "mixup and cutmix mix images before the frozen part"
     if model.task.tells_texts:
         return "what writes texts is read on both of its sides"
+    if model.task.matches_texts:
+        return "an image has several texts, and a batch more of these than images"
     if model.task.finds_texts:
         return "a question is read with every window of its context"
     if model.task.tells_words:

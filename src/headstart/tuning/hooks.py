@@ -35,6 +35,7 @@ from headstart.training.options.strategy import (
     set_train_mode,
 )
 from headstart.training.state.checkpoint import CheckpointFolder
+from headstart.training.whole_step import OverStep
 from headstart.tuning.phases import Opened, Phases
 from headstart.tuning.setup import TrainingSetup
 from headstart.types import Inputs, Rows, TaskName
@@ -169,6 +170,7 @@ def wire(
         step_ids=phases.step_ids,
         whole=phases.whole,
         is_sample_mean=find_loss(model.schema.task).is_sample_mean,
+        over_step=over_step(model, recipe, phases.forward),
     )
 
 
@@ -188,6 +190,36 @@ def refuse_parts(task: TaskName, *, in_parts: bool) -> None:
             "that the parts do not add up to the whole; expected one part. Leave out "
             "--micro-batch-size, and train in one process."
         )
+
+
+def over_step(model: Model, recipe: Recipe, network: Callable[..., Tensor]) -> OverStep | None:
+    """Return the loss of a task whose samples all count for one another; None for other tasks.
+
+    Args:
+        model: Gives the task and the device.
+        recipe: Precision.
+        network: The model, or what follows its frozen part.
+
+    Raises:
+        OptionError: If the weights are split over processes, which meet within their passes.
+    """
+    loss = find_loss(model.schema.task)
+    if not loss.is_over_step:
+        return None
+    if recipe.is_split:
+        raise OptionError(
+            f"The weights are to be split over processes, and the loss of {model.schema.task} "
+            "needs the embeddings of all samples of a step at once; expected whole weights in each "
+            "process. Leave out --fsdp and --tensor-parallel-size."
+        )
+    forward = torch.compile(model) if recipe.compile else network
+
+    def embed(batch: Batch) -> Tensor:
+        with stepping(recipe, model.device):
+            rows: Tensor = forward(*batch.inputs)
+        return rows
+
+    return OverStep(embed, lambda rows, targets: loss.of_batch(rows, Wanted(targets)))
 
 
 def loop_options(

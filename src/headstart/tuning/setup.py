@@ -46,6 +46,7 @@ from headstart.types import (
     Start,
     are_alike,
 )
+from headstart.types.captions import captions_of
 
 
 @dataclass
@@ -72,9 +73,9 @@ class TrainingSetup:
 
     @property
     def strategy(self) -> Strategy:
-        """What learns, in which phases; of what writes texts no probe is fitted, nothing kept."""
+        """What learns, in which phases; of what has no head no probe is fitted, nothing kept."""
         found = find_strategy(self.recipe.strategy)
-        if self.model.task.tells_texts:
+        if self.model.task.tells_texts or self.model.task.matches_texts:
             return replace(found, num_probe_samples=0, is_cacheable=False)
         return found
 
@@ -195,6 +196,11 @@ def _encoder(
         tells_words=find_task(dataset.schema.task).tells_words,
         tells_texts=find_task(dataset.schema.task).tells_texts,
         finds_texts=find_task(dataset.schema.task).finds_texts,
+        class_names=dataset.schema.classes,
+        matches_texts=find_task(dataset.schema.task).matches_texts,
+        wanted=[text for one in captions_of(dataset.train.targets) for text in one.texts]
+        if find_task(dataset.schema.task).matches_texts
+        else (),
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
         seed=options.seed,
     )

@@ -138,9 +138,8 @@ def shown_items(dataset: Dataset, looked: Looked, places: np.ndarray) -> list[di
     """
     schema, test, task, shown = dataset.schema, looked.inputs, looked.task, []
     place_of = {int(i): place for place, i in enumerate(dataset.test.ids)}
-    for place in places.tolist():
-        one = slice(place, place + 1)
-        found = task.mistake(looked.targets[one], looked.outputs[one], schema)
+    told = task.mistakes(looked.targets, looked.outputs, places, schema)
+    for place, found in zip(places.tolist(), told, strict=True):
         record = {"id": int(test.ids[place]), "name": test.names[place], **found}
         record["loss"] = float(looked.losses[place])
         sample = dataset.test.samples.read(place_of[int(test.ids[place])])

@@ -58,6 +58,12 @@ def check_words(encoder: Encoder, dataset: Dataset) -> None:
         StartError: If so.
     """
     task = find_task(dataset.schema.task)
+    if task.matches_texts and encoder.preprocess.kind != task.written_as:
+        raise StartError(
+            f"'{encoder.start.address}' reads images alone, and the task is {task.name}, between "
+            "images and texts. Expected a pair of encoders, IMAGES+TEXTS. Choose one, such as "
+            f"--start {task.plain_start}."
+        )
     if task.finds_texts and encoder.preprocess.kind != task.written_as:
         raise StartError(
             f"'{encoder.start.address}' tells nothing of single tokens, and {task.name} finds "

@@ -8,7 +8,7 @@ from typing import Literal
 from headstart.types.modalities import Modality
 from headstart.types.preprocessing import ImageSpec
 
-Family = Literal["convnet", "vit", "bert", "linear", "mlp", "trees", "seq2seq", "decoder"]
+Family = Literal["convnet", "vit", "bert", "linear", "mlp", "trees", "seq2seq", "decoder", "dual"]
 # Of these a model is solved for, or grown, at once; trees have no gradients at all.
 SOLVED: tuple[Family, ...] = ("linear", "trees")
 GROWN: tuple[Family, ...] = ("trees",)

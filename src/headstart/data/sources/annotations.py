@@ -20,6 +20,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.roles import is_image_column, prose_kind
 from headstart.data.sources.addresses import find_pictures
 from headstart.data.sources.argilla import read_responses
+from headstart.data.sources.captions import caption_options, read_captions
 from headstart.data.sources.columns import Table
 from headstart.data.sources.crowds import (
     read_aggregated,
@@ -50,6 +51,7 @@ from headstart.types import Finding, Schema
 
 Reader = Callable[[Table, ReadOptions], tuple[Table, list[Finding]] | None]
 READERS: tuple[Reader, ...] = (
+    read_captions,
     read_questions,
     read_chats,
     read_dialogues,
@@ -101,6 +103,8 @@ def settle(
             table, said = joined
             findings += said
         parts.append((find_pictures(table, options, findings), split))
+    if (pictured := caption_options([table for table, _ in parts], options)) is not None:
+        return parts, pictured, findings
     if (asked := question_options([table for table, _ in parts], options)) is not None:
         return parts, asked, findings
     if (tagged := tagged_options([table for table, _ in parts], options)) is not None:

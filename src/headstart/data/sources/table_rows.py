@@ -121,8 +121,9 @@ def rows_beside(
         return records
     if not takes_columns(records.task):
         raise DataError(
-            f"Columns beside texts ({quoted(columns)}) help to tell a class or a number of a "
-            f"sample, and {records.name} asks for {records.task}. Leave --beside out."
+            f"Columns beside {records.schema.facts.nouns} ({quoted(columns)}) help to tell a class "
+            f"or a number of a sample, and {records.name} asks for {records.task}. Leave --beside "
+            "out."
         )
     samples, found = table_samples(rows, reference, columns, (*reference.columns,), options)
     named = tuple(c for c in columns if c in {*options.beside, *options.kept_columns})

@@ -115,6 +115,7 @@ def choose_policy(
     classes: Sequence[str] = (),
     *,
     has_classes: bool = True,
+    has_captions: bool = False,
 ) -> tuple[AugmentName, str]:
     """Return the policy that is safe for the data, and why.
 
@@ -123,6 +124,7 @@ def choose_policy(
         channels: 1 or 3.
         classes: Class names; single characters mean that the images show characters.
         has_classes: Whether the task tells classes; a number may change its sign in a mirror.
+        has_captions: Whether texts describe the images, which may say left and right.
     """
     side = min(image_size)
     if classes and all(len(name) == 1 or name in _DIGIT_NAMES for name in classes):
@@ -132,8 +134,9 @@ def choose_policy(
     size: Literal["light", "standard"] = "light" if side <= 40 else "standard"
     why = f"images of {side} pixels"
     if not has_classes:
+        changes = "make a caption untrue" if has_captions else "change a number"
         return "gentle", (
-            f"a mirror image or a large shift may change a number; where they do not, --augment "
+            f"a mirror image or a large shift may {changes}; where they do not, --augment "
             f"{size} learns more"
         )
     name = find_direction(classes)

@@ -259,6 +259,41 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         fewest_steps=1_000,
         bf16_steps=True,
     ),
+    # of all starts that match images and texts, whatever they were made of
+    ("dual", True): FamilyDefaults(
+        source="AdamW with beta2 0.98 and cosine: CLIP (Radford et al., ICML 2021); rates that "
+        "fall towards the first layers, pretrained parts under new projections: LiT (Zhai et al., "
+        "CVPR 2022) and Dong et al. 2022 on fine-tuning CLIP",
+        optimizer="adamw",
+        learning_rate=5e-4,
+        reference_batch=64,
+        bottom_multiplier=0.05,
+        beta2=0.98,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_fraction=0.1,
+        batch_size=64,
+        drop_path=0.0,
+        ema_half_life=0.0,
+        smoothing=0.0,
+    ),
+    ("dual", False): FamilyDefaults(
+        source="CLIP (Radford et al., ICML 2021), at the rate of a small network",
+        optimizer="adamw",
+        learning_rate=1e-3,
+        reference_batch=64,
+        bottom_multiplier=1.0,
+        beta2=0.98,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_fraction=0.1,
+        batch_size=64,
+        drop_path=0.0,
+        scratch_epochs=30,
+        ema_half_life=0.0,
+        smoothing=0.0,
+        fewest_steps=500,
+    ),
     ("linear", False): FamilyDefaults(
         source="AdamW at 1e-2 on standardised columns, annealed to zero; scikit-learn's SGD "
         "defaults anneal too",

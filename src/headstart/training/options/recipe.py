@@ -185,7 +185,8 @@ def recipe_for(
         OptionError: Naming every option that is out of range or unknown, all at once; or if a
             search is asked for and the start's family has no other rates.
     """
-    row = defaults_for(start)
+    matches = find_task(schema.task).matches_texts
+    row = defaults_for(replace(start, family="dual") if matches else start)
     check_values(options, num_layers=num_layers)
     check_search(options, start)
     strategy = find_strategy(options.strategy)

@@ -190,6 +190,32 @@ def default_strategy(start: Start, asked: Sequence[str] = ()) -> tuple[Strategy,
     return FULL, "the weights are random"
 
 
+def matching_strategy(start: Start, said: str) -> tuple[Strategy, str | None]:
+    """Return what learns where images and texts are to find one another, and why.
+
+    Args:
+        start: What embeds both.
+        said: What the user said, or ``auto``.
+
+    Returns:
+        The strategy, and why it was chosen; None where the user said it.
+
+    Raises:
+        OptionError: If it needs a head on one vector a sample, of which there is none.
+    """
+    if said == AUTO:
+        return FULL, "images and texts are embedded by all of both networks"
+    strategy = find_strategy(said)
+    if strategy not in (FULL, LAST_N):
+        begins = "adds adapters to one network" if strategy is LORA else "begins with a linear head"
+        raise OptionError(
+            f"strategy is '{strategy.name}', which {begins}, and '{start.address}' embeds images "
+            f"and texts without one. Expected '{FULL.name}' or '{LAST_N.name}'. Leave --strategy "
+            "out for the first."
+        )
+    return strategy, None
+
+
 def check_strategy(start: Start, strategy: Strategy) -> None:
     """Refuse gradient steps for a start that has no gradients, and a head where there is none.
 

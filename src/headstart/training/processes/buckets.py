@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 BUCKET_BYTES = 25 << 20  # DistributedDataParallel's
@@ -47,3 +48,22 @@ def spread(flat: Tensor, bucket: Sequence[Tensor]) -> None:
     parts = torch.split(flat, [tensor.numel() for tensor in bucket])
     for tensor, part in zip(bucket, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))
+
+
+@torch.no_grad()
+def gather_rows(rows: Tensor, size: int, group: dist.ProcessGroup | None) -> list[Tensor]:
+    """Return the rows of each process, by rank.
+
+    Args:
+        rows: Of this process, shape (R, …); R may differ between processes.
+        size: How many processes there are.
+        group: What reaches them.
+    """
+    own = torch.tensor([len(rows)], device=rows.device)
+    sizes = [torch.empty_like(own) for _ in range(size)]
+    dist.all_gather(sizes, own, group=group)
+    padded = rows.new_zeros((max(int(num) for num in sizes), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    found = [torch.empty_like(padded) for _ in range(size)]
+    dist.all_gather(found, padded, group=group)
+    return [part[: int(num)] for part, num in zip(found, sizes, strict=True)]

@@ -310,13 +310,13 @@ class Several:
         for bucket in buckets(sort_alike(tensors)):
             flat = flatten(bucket)
             with self.noticing_loss():
-                dist.all_reduce(flat, group=group or self._group(flat))
+                dist.all_reduce(flat, group=group or self.group_of(flat))
             spread(flat, bucket)
 
     def begin_all_reduce(self, tensor: Tensor) -> dist.Work:
         """Begin to add up a contiguous tensor over the processes, in place."""
         with self.noticing_loss():
-            work = dist.all_reduce(tensor, group=self._group(tensor), async_op=True)
+            work = dist.all_reduce(tensor, group=self.group_of(tensor), async_op=True)
         assert work is not None
         return work
 
@@ -335,7 +335,7 @@ class Several:
         for bucket in buckets(sort_alike(tensor.detach() for tensor in tensors)):
             flat = flatten(bucket)
             with self.noticing_loss():
-                dist.broadcast(flat, 0, group=self._group(flat))
+                dist.broadcast(flat, 0, group=self.group_of(flat))
             if not self.is_main:
                 spread(flat, bucket)
 
@@ -364,7 +364,8 @@ class Several:
         assert isinstance(made, dist.ProcessGroup)
         return made
 
-    def _group(self, tensor: Tensor) -> dist.ProcessGroup | None:
+    def group_of(self, tensor: Tensor) -> dist.ProcessGroup | None:
+        """Return the processes as a tensor reaches them: by the host where it lies there."""
         return self._host if tensor.device.type == "cpu" else None
 
     @contextmanager

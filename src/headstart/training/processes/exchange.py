@@ -22,6 +22,7 @@ from headstart.errors import HeadstartError
 from headstart.events import emit
 from headstart.training.company import Act, NoExchange
 from headstart.training.contract import LoopState
+from headstart.training.processes.buckets import gather_rows
 from headstart.training.processes.gradients import GradientReducer
 from headstart.training.processes.instruction import Instruction
 from headstart.training.state.checkpoint import optimizer_tensors, restore_optimizer
@@ -41,9 +42,17 @@ class SharedExchange(NoExchange):
         company: The processes.
     """
 
+    is_alone = False
+
     def __init__(self, loop: Loop, company: Several) -> None:
         super().__init__(loop)
         self.company = company
+
+    def all_gather(self, rows: Tensor) -> list[Tensor]:
+        """Return what each process gives, by rank; of any number of rows, all of one shape."""
+        company = self.company
+        with company.noticing_loss():
+            return gather_rows(rows, company.size, company.group_of(rows))
 
     @cached_property
     def _gradients(self) -> GradientReducer:

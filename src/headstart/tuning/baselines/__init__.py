@@ -3,8 +3,9 @@
 A text run shows TF-IDF with a linear model; where words are told of a dictionary and a linear
 tagger, where texts are written the text itself and a translation memory, where answers are
 found the first sentence and what stands beside the question's words; a table run gradient-boosted
-trees; what has columns beside it each of both alone. None is tuned, and none is claimed to lose:
-the report says which won. The predictor that knows nothing but train's targets is the task's own
+trees; a start that knows texts what it says by the names of classes; what has columns beside it
+each of both alone. None is tuned, and none is claimed to lose: the report says which won. The
+predictor that knows nothing but train's targets is the task's own
 (``Task.baseline``).
 """
 
@@ -34,6 +35,7 @@ from headstart.tuning.baselines.tagger import (
     LINEAR_BASELINE,
 )
 from headstart.tuning.baselines.tfidf import TFIDF_BASELINE
+from headstart.tuning.baselines.zero_shot import ZERO_SHOT, ZERO_SHOT_BASELINE
 from headstart.tuning.budget import Budget
 from headstart.tuning.in_time import in_time
 from headstart.tuning.setup import TrainingSetup
@@ -52,6 +54,7 @@ BASELINES: dict[str, Baseline] = {
     MEMORY: MEMORY_BASELINE,
     FIRST: FIRST_BASELINE,
     NEAREST: NEAREST_BASELINE,
+    ZERO_SHOT: ZERO_SHOT_BASELINE,
 }
 
 
