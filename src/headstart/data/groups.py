@@ -34,8 +34,9 @@ _GROUP_NAME = re.compile(
     re.IGNORECASE,
 )
 _CAMEL_ID = re.compile(r".*[a-z](Id|ID)$")
-# Whoever is measured again and again: of a table a column of this name is an input otherwise.
+# Whoever is measured again and again, and no count of them.
 _SOMEONE = re.compile(
+    r"(?!(num|n|nr|no|number|count|total|avg|mean|max|min|sum|share|pct)[_\s.-])"
     r"(.*[_\s.-])?(patient|subject|person|participant|proband|user|customer|client|member|speaker"
     r"|author|writer|signer|rater|student|pupil|child|baby|animal|specimen|mouse|dog|cow|horse"
     r"|rider|driver|player|athlete|household|family|donor|volunteer|respondent|employee)"
@@ -153,8 +154,6 @@ def names_someone(column: str) -> bool:
 
 def repeated_cells(column: str, num_values: int, num_cells: int) -> list[Finding]:
     """Return that a column of a table, named after someone, may say what belongs together.
-
-    Whether it matters for these rows is measured (``auditing.group_leaks``).
 
     Args:
         column: Its name.
