@@ -137,3 +137,19 @@ def test_a_header_is_for_files_without_one(tmp_path, heard):
         load(path, header=["x", "y", "k"], label="k")
     assert len(load(path, header=["x", "y", "z", "k"], label="k").schema.classes) == 2
     heard(str(refused.value))
+
+
+def test_a_vertex_csv_is_read_with_its_columns_named(tmp_path, photos):
+    folder = photos(cat=12, dog=12)
+    words = ["TRAIN", "TRAIN", "VALIDATION", "TEST", "UNASSIGNED", "TRAIN"]
+    paths = sorted(folder.rglob("*.jpg"))
+    for i, path in enumerate(paths):
+        path.rename(tmp_path / f"{i}.jpg")
+    rows = [[words[i % 6], f"gs://pets/a/{i}.jpg", ["cat", "dog"][i % 2]] for i in range(24)]
+    path = written(tmp_path / "vertex.csv", rows)
+    with pytest.raises(DataError, match="name all columns with --header"):
+        load(path)
+    data = load(path, header=["set", "image", "label"])
+    assert data.schema.classes == ("cat", "dog")
+    assert len(data.train) + len(data.val) + len(data.test) == 24
+    assert len(data.test) >= 4

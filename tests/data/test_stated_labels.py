@@ -92,9 +92,7 @@ def test_one_hot_columns_are_classes_or_label_sets(tmp_path, blank):
     data = load(tmp_path)
     assert data.schema.task == "multi-label"
     assert data.schema.classes == CLASSES
-    assert not [
-        note for note in data.notes if "--beside" in note
-    ]  # labels are offered as no inputs
+    assert not [note for note in data.notes if "--beside" in note]  # labels are no inputs
 
 
 @pytest.mark.parametrize("form", ["dict", "numbers", "list", "pairs", "by class"])

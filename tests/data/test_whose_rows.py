@@ -41,7 +41,10 @@ def test_whose_rows_they_are_is_offered_as_groups(column, name, heard, tmp_path)
     heard(sentence)
 
 
-@pytest.mark.parametrize("column", ["engine", "car", "batch", "age", "unit", "num_patients_seen"])
+@pytest.mark.parametrize(
+    "column",
+    ["engine", "car", "batch", "age", "unit", "num_patients_seen", "n_customers", "total_users"],
+)
 def test_properties_are_no_groups(column):
     assert not [f for f in load(measured(column)).findings if f.kind == "group"]
 

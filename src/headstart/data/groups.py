@@ -34,15 +34,15 @@ _GROUP_NAME = re.compile(
     re.IGNORECASE,
 )
 _CAMEL_ID = re.compile(r".*[a-z](Id|ID)$")
-# Whoever is measured again and again: of a table a column of this name is an input otherwise.
+# Whoever is measured again and again, and no count of them.
 _SOMEONE = re.compile(
+    r"(?!(num|n|nr|no|number|count|total|avg|mean|max|min|sum|share|pct)[_\s.-])"
     r"(.*[_\s.-])?(patient|subject|person|participant|proband|user|customer|client|member|speaker"
-    r"|author|writer|signer|rater|student|pupil|child|baby|animal|specimen|mouse|rat|dog|cat|cow"
-    r"|horse|rider|driver|player|athlete|household|family|donor|volunteer|respondent|employee)"
+    r"|author|writer|signer|rater|student|pupil|child|baby|animal|specimen|mouse|dog|cow|horse"
+    r"|rider|driver|player|athlete|household|family|donor|volunteer|respondent|employee)"
     r"(s|[_\s.-]?(id|ids|no|nr|num|number|name|code|key|index|idx))?"
-    r"|(.*[_\s.-])?(patient|subject|user|customer|client|account|device|sensor|machine|session"
-    r"|recording|hospital|school|store|shop|site|video|slide|scan|case|vehicle)[_\s.-]?(id|ids|no"
-    r"|nr|num|number|code|key)",
+    r"|(.*[_\s.-])?(account|device|sensor|machine|session|recording|hospital|school|store|shop"
+    r"|site|video|slide|scan|case|vehicle)[_\s.-]?(ids?|no|nr|num|number|code|key)",
     re.IGNORECASE,
 )
 LEAST_GROUPS, LEAST_OF_ONE = 5, 1.5  # values of such a column, and rows of one
@@ -143,7 +143,7 @@ def names_groups(column: str) -> bool:
 def names_someone(column: str) -> bool:
     """Return whether the name of a column of a table says whose row it is.
 
-    Stricter than ``names_groups``: beside numbers ``engine``, ``car`` and ``batch`` are properties.
+    Stricter than ``names_groups``: ``engine``, ``car`` and ``batch`` may be properties.
 
     Example:
         >>> [names_someone(name) for name in ("patient", "Subject ID", "userId", "engine", "age")]
@@ -153,24 +153,19 @@ def names_someone(column: str) -> bool:
 
 
 def repeated_cells(column: str, num_values: int, num_cells: int) -> list[Finding]:
-    """Return that a column of a table may say what belongs together, where its name says so.
-
-    Whether it matters is measured (``auditing.group_leaks``), but what is measured as nothing on
-    these rows may matter for new ones.
+    """Return that a column of a table, named after someone, may say what belongs together.
 
     Args:
         column: Its name.
-        num_values: How many different values it has.
-        num_cells: How many of its cells are filled.
+        num_values: How many different ones it has.
+        num_cells: How many are filled.
     """
-    is_repeated = num_values > LEAST_GROUPS and num_cells >= LEAST_OF_ONE * num_values
-    if not names_someone(column) or not is_repeated:
+    if num_values <= LEAST_GROUPS or num_cells < LEAST_OF_ONE * num_values:
         return []
     sentence = (
         f"Column '{column}' tells whose a row is, and repeats: {num_cells:,} training rows, "
-        f"{num_values:,} values. It is an input as any other. Where the model will meet new ones, "
-        f"say --group {shlex.quote(column)}: rows of one stay on one side, figures count groups, "
-        "and it is no input."
+        f"{num_values:,} values. It is an input. Where the model will meet new ones, say --group "
+        f"{shlex.quote(column)}: rows of one stay on one side, figures count groups; no input then."
     )
     return [Finding("group", "note", (), sentence)]
 
