@@ -57,8 +57,10 @@ def rows() -> Dataset:
     return load(pd.DataFrame(table), label="y")
 
 
-# What writes reads answers, too: tests/test_translation.py and tests/test_answers_written.py.
-READING = [kind for kind in KINDS if kind not in ("sequences", "dialogues", "questions")]
+# What writes reads answers, too: tests/test_translation.py and tests/test_answers_written.py; what
+# matches captions reads these of a split alone: tests/test_images_with_texts.py.
+UNLIKE = ("sequences", "dialogues", "questions", "image_text")
+READING = [kind for kind in KINDS if kind not in UNLIKE]
 
 
 def make(kind: str) -> tuple[Preprocess, Dataset]:

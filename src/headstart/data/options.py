@@ -225,8 +225,10 @@ def option_problems(options: ReadOptions) -> list[str]:
             f"separator is '{options.separator}' but task is '{options.task}'; a separator is for "
             "--task multi-label. Leave one of them out."
         )
-    is_matched = options.known_task in TASKS and find_task(str(options.known_task)).matches_texts
-    is_matched = is_matched or (options.known_task is None and not options.label)
+    said = options.known_task
+    is_matched = not options.label
+    if said is not None:
+        is_matched = said in TASKS and find_task(said).matches_texts
     if options.image_column and options.text and not is_matched:
         problems.append(
             f"--image-column {options.image_column} and --text {options.text} contradict each "

@@ -54,7 +54,8 @@ def find_captions(folder: Path, options: ReadOptions) -> Found | None:
         folder: With images in it, or below.
         options: Say whether a label is asked for, which these do not have.
     """
-    if options.label or (options.known_task not in (None, TASK)):
+    said = options.known_task
+    if options.label or (said is not None and not find_task(said).matches_texts):
         return None
     known = {place: _names_in(folder / place) for place in ("", "annotations", *_SPLITS)}
     coco = [
