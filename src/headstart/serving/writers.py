@@ -19,7 +19,7 @@ from headstart.decoding.writing_options import Writing
 from headstart.errors import DataError, StartError
 from headstart.serving.batching import late
 from headstart.serving.bodies import Named, RawInput
-from headstart.serving.forms import Form
+from headstart.serving.forms import Form, one_a_row
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import Refusal, bad_request
@@ -206,7 +206,9 @@ class ServedWriter:
                 "inputs",
             )
         how = self.telling(said)
-        read = partial(self.form.from_tensors, tensors, self._limits)
+        given = one_a_row(tensors, self.raw)
+        bundle: Any = self.bundle  # of which its form asks nothing
+        read = partial(self.form.from_tensors, given, bundle, self._limits)
         with self.batcher.admitted(rows, size):
             prepared = await self.prepare(read, asked)
             return await self.write(prepared, how, asked)
