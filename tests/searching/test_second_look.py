@@ -1,6 +1,7 @@
 """A start that was refused in a busy moment is looked at again when time is left."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,11 +9,11 @@ from small_runs import few_digits
 
 import headstart as hs
 from headstart.events import listen
-from headstart.ranking import late as late_module
 from headstart.ranking import screen
 from headstart.ranking.late import Opening
 from headstart.searching.arms import BracketPlan
 from headstart.starts import find_start
+from headstart.starts.candidates import CANDIDATES
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 
@@ -108,7 +109,8 @@ def test_a_library_that_is_still_unread_is_not_read_for_a_second_look_on_a_busy_
 ):
     passes += [FREE]
     late = "pip/efficientnet-lite0"
-    monkeypatch.setattr(late_module, "_LIBRARIES", {"image": "no such library"})
+    unread = replace(CANDIDATES["image"], library="no such library")
+    monkeypatch.setitem(CANDIDATES, "image", unread)
     monkeypatch.setattr(Opening, "refusal", lambda *_: "left out: busy")
     monkeypatch.setattr(Budget, "load", 5.0)
     notes = []

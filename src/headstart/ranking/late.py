@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 
+from headstart.starts.candidates import CANDIDATES
 from headstart.tuning.budget import STEP_PASSES, Budget, told_seconds
 from headstart.tuning.fitting import TooSlowError, surer_pace
 from headstart.tuning.setup import TrainingSetup
@@ -19,7 +20,6 @@ _MIN_STEPS = 20
 # The library of the first network, on one idle core, building it twice, and features of the first
 # few hundred samples: timm alone takes three, and 500 digits through the smallest start five more.
 _OPENING_SECONDS = 5.0
-_LIBRARIES = {"image": "timm", "text": "transformers"}  # of pretrained starts, by modality
 _LEAST_WORKED = 0.05  # seconds of work by which the load of the machine is told
 
 
@@ -70,7 +70,7 @@ def opening_refusal(budget: Budget, load: float) -> str | None:
 
 def is_library_read(start: Start) -> bool:
     """Return whether the library that a pretrained start is built by has been read already."""
-    library = _LIBRARIES.get(start.modality)
+    library = CANDIDATES[start.modality].library
     return start.pretrained_on is None or library is None or library in sys.modules
 
 

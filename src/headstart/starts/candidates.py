@@ -61,15 +61,17 @@ class Candidates:
     Attributes:
         of: The starts for some data, of them so many pretrained ones of this machine at the most.
         plain: Whose frozen features are read where no pretrained start is here; None without any.
+        library: What its pretrained starts are built by, which takes seconds to read; or None.
     """
 
     of: Callable[[Dataset, int], list[Start]]
     plain: str | None = None
+    library: str | None = None
 
 
 CANDIDATES: dict[Modality, Candidates] = {
-    "image": Candidates(_of_images),
-    "text": Candidates(_of_texts, plain="scratch/tfidf"),
+    "image": Candidates(_of_images, library="timm"),
+    "text": Candidates(_of_texts, plain="scratch/tfidf", library="transformers"),
     "table": Candidates(_of_tables, plain="scratch/linear"),
 }
 
