@@ -15,14 +15,14 @@ from headstart.training.options.option import stated
 TABLE = Path(__file__).parents[1] / "benchmarks" / "data" / "option_effects.csv"
 
 
-def mean_of(target: str, option: str, figure: str) -> float:
+def mean_of(target: str, option: str, figure: str, least: int = 3) -> float:
     with TABLE.open(newline="") as file:
         rows = [
             float(row[figure])
             for row in csv.DictReader(file)
             if (row["target"], row["option"]) == (target, option)
         ]
-    assert len(rows) >= 3
+    assert len(rows) >= least
     return float(np.mean(rows))
 
 
@@ -41,3 +41,18 @@ def test_the_help_names_the_figures_of_the_table(name: str, option: str) -> None
     if name == "imbalance":
         loss = mean_of("adult-20to1", option, "log_loss")
         assert f"a log loss worse by {loss:.3f}" in " ".join(told.split())
+
+
+def test_the_help_names_what_was_measured_on_images() -> None:
+    told = {
+        name: " ".join(each.option.told.split()) for name, each in stated(FinetuneOptions).items()
+    }
+    lost = [
+        f"{-100 * mean_of(target, 'cutmix 1.0', figure, 1):.1f}"
+        for target, figure in (("digits", "accuracy"), ("cifar-20to1", "f1_macro"))
+    ]
+    assert f"1 costs {' and '.join(lost)} points" in told["cutmix"]
+    of_digits = mean_of("digits", "mixup 0.2", "accuracy", 1)
+    assert f"0.2 costs {-100 * of_digits:.1f} points of digits" in told["mixup"]
+    loss = mean_of("cifar-20to1", "class weights (imbalance weights)", "log_loss", 2)
+    assert f"a log loss worse by {loss:.3f} and no gain" in told["imbalance"]

@@ -226,8 +226,8 @@ class TrainingOptions(CommonOptions):
         float | None,
         Option(
             sentence="Alpha of mixup; 0 is off. For images.",
-            measured="0.2 costs 1.9 and 3.2 points in short trainings from random weights, and "
-            "makes no difference to 240 photographs from a pretrained start",
+            measured="0.2 costs 1.9 points of digits in a short training from random weights, and "
+            "makes no difference beyond noise to CIFAR-10 at 20:1 and to 240 photographs",
             low=0.0,
             modalities=("image",),
             needs="loops",
@@ -238,7 +238,7 @@ class TrainingOptions(CommonOptions):
         float,
         Option(
             sentence="Alpha of cutmix; 0 is off. For images.",
-            measured="1 costs 3.5 and 10.4 points in short trainings from random weights",
+            measured="1 costs 3.5 and 10.9 points in short trainings from random weights",
             low=0.0,
             modalities=("image",),
             needs="loops",
