@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SECONDS = 60  # catches what hangs
+SECONDS = 200  # catches what hangs: on a busy machine an export takes minutes
 
 
 class ServingProcess:
