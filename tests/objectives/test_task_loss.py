@@ -122,7 +122,11 @@ def test_a_regression_refuses_what_only_classes_have(values, options, words):
         task_loss("regression", values[0], Wanted(values[1], **options))
 
 
-@pytest.mark.parametrize("task", LOSSES)
+# what is over the whole step is brought together first: tests/training/test_whole_step.py
+OVER_SAMPLES = [name for name, loss in LOSSES.items() if not loss.is_over_step]
+
+
+@pytest.mark.parametrize("task", OVER_SAMPLES)
 def test_a_loss_that_says_it_is_a_mean_over_samples_is_one(labels, values, task):
     """Accumulation, several processes and a frozen part that is computed alone rely on it."""
     # each of as many words: what is weighed by words is weighed by samples, too

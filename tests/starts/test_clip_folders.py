@@ -118,6 +118,9 @@ def test_what_is_no_plain_clip_is_refused(folder, tmp_path, heard, monkeypatch):
         built(folder, size=64)
     assert built(folder).preprocess.size == SIZE
     heard(caught.value)
+    with pytest.raises(StartError, match="Leave --encoder-dropout out") as caught:
+        built(folder, dropout=0.1)
+    heard(caught.value)
     config = json.loads((folder / "config.json").read_text())
     other = tmp_path / "other"
     other.mkdir()

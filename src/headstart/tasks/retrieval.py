@@ -144,9 +144,11 @@ class RetrievalTask(Task):
     def option_problems(self, said: Mapping[str, object]) -> list[str]:
         """Return what means nothing here: a mixed image has no caption."""
         mixed = [name for name in ("mixup", "cutmix") if said.get(name)]
+        unread = [name for name in ("languages", "l1_penalty") if said.get(name)]
         return [
             *super().option_problems(said),
             *(f"{name} mixes images, and no caption is true of a mixture" for name in mixed),
+            *(f"{name} means nothing where images and texts are matched" for name in unread),
         ]
 
     def validation_score(self, logits: Rows, targets: Rows) -> tuple[float, float]:

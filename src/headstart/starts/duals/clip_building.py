@@ -63,6 +63,11 @@ def build_clip_start(start: Start, folder: Path, request: BuildRequest) -> Encod
     """
     from transformers import CLIPModel
 
+    if request.dropout is not None:
+        raise StartError(
+            f"encoder_dropout is {request.dropout:g}, and CLIP ('{start.address}') has none but "
+            "that of its attention. Expected none said. Leave --encoder-dropout out."
+        )
     config = clean_clip(read_json(folder / "config.json"), start.address)
     read = read_clip(config, start.address)
     model, _ = read_weights(CLIPModel, folder, read, start.address)

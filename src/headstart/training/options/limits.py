@@ -18,7 +18,7 @@ from headstart.training.options.option import Stated, stated
 from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.training.options.strategies import AUTO, NOT_OFFERED, STRATEGIES, Strategy
 from headstart.training.options.training_options import TrainingOptions
-from headstart.types import Schema, Start, is_among
+from headstart.types import MODALITIES, Schema, Start, is_among
 
 
 def check_options(options: CommonOptions) -> None:
@@ -81,12 +81,12 @@ def check_applies(
         OptionError: Naming everything that is wrong, all at once; or if the task is unknown.
     """
     of = _said(options)
-    modality = schema.modality
+    modality, has_captions = schema.modality, find_task(schema.task).matches_texts
     wrong = [
         f"{_are(names)} for {' and '.join(f'{each}s' for each in place)}, and this data holds "
         f"{modality}s"
         for place, names in _grouped((one.option.modalities, one) for one in of)
-        if not is_among(schema, place)
+        if not is_among(schema, place) and not (has_captions and _of_words(place))
     ]
     if start is not None and not wrong:
         wrong += [
@@ -107,6 +107,11 @@ def check_applies(
     if strategy is not None:
         wrong += _of_strategy(options, strategy)
     _refuse(wrong, "Leave these options out.")
+
+
+def _of_words(modalities: Iterable[str]) -> bool:
+    """Return whether some of these are words, as captions are."""
+    return any(facts.has_words for name, facts in MODALITIES.items() if name in modalities)
 
 
 def check_pretraining(options: PretrainingOptions) -> None:

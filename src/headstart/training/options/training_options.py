@@ -68,7 +68,7 @@ class TrainingOptions(CommonOptions):
             "not given the length that 99 % of train's do not exceed, at most 256.",
             low=1,
             modalities=("text",),
-            families=("bert", *WRITING),
+            families=("bert", "dual", *WRITING),
             builds=True,
         ),
     ] = None
@@ -205,7 +205,7 @@ class TrainingOptions(CommonOptions):
             low=0.0,
             high=0.99,
             modalities=("text",),
-            families=("bert", *WRITING),
+            families=("bert", "dual", *WRITING),
             needs="loops",
             builds=True,
         ),
