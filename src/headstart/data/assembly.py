@@ -130,7 +130,8 @@ def assemble(
     divided = _divide(records, copies, given, how, shares)
     splits, mixed = divided.splits, divided.mixed
     findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
-    ids, alone_ids = _ids(inspection)
+    ids, alone = sample_ids(identity.exact), inspection.alone
+    alone_ids = None if alone is None else sample_ids(alone)
     samples, kinds, found = _surveyed(records, splits, copies, how)
     beside = None if records.beside is None else _surveyed(records.beside, splits, copies, how)
     findings += [*found, *(beside[2] if beside else ())]
@@ -275,12 +276,6 @@ def _undrawn(records: Records) -> tuple[np.ndarray, dict[str, str]]:
     splits = np.where(records.splits == UNASSIGNED, 0, records.splits).astype(np.int8)
     given = [name for name in SIDES if SPLIT_CODES[name] in records.splits]
     return splits, {"train": "no split can be drawn", **dict.fromkeys(given, records.origin)}
-
-
-def _ids(inspection: Inspection) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the id of each sample, and the one it has without its row; None without rows."""
-    alone = inspection.alone
-    return sample_ids(inspection.identity.exact), None if alone is None else sample_ids(alone)
 
 
 def _group_codes(records: Records) -> np.ndarray | None:
