@@ -66,13 +66,13 @@ def test_items_are_read_back_as_places(run):
 
 @pytest.mark.slow
 def test_micro_batches_and_a_seed_give_the_same_training(run, tmp_path):
-    said = {"num_steps": 3, "encoder_dropout": 0.0, "augment": "none", "batchnorm": "frozen"}
+    said = {"num_steps": 3, "encoder_dropout": 0.0, "batchnorm": "frozen"}
     whole, parts, again = (
         pair_run(tmp_path / name, **said, **more)
         for name, more in (
             ("whole", {}),
-            ("parts", {"micro_batch_size": 7}),
-            ("again", {"micro_batch_size": 7}),
+            ("parts", {"micro_batch_size": 6}),
+            ("again", {"micro_batch_size": 6}),
         )
     )
     weights = [load_file(one.path / "model.safetensors") for one in (whole, parts, again)]
