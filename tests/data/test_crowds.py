@@ -182,3 +182,14 @@ def test_a_status_inside_an_object_leaves_rows_out(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = load(tmp_path / "a.jsonl", label="meta.answer")
     assert len(told(data)) == sum(bool(i % 5) for i in range(N))
+
+
+def test_very_many_classes_are_looked_at_without_a_librarys_warning(recwarn):
+    classes = np.repeat(np.arange(400), 4)
+    close = classes + np.random.default_rng(0).normal(0, 0.1, len(classes))
+    data = load(
+        pd.DataFrame({"x": close, "z": close[::-1], "label": [f"kind {k}" for k in classes]}),
+        label="label",
+    )
+    assert any("'x' alone predicts" in note for note in data.notes)
+    assert not recwarn.list

@@ -381,3 +381,44 @@ def test_a_column_of_durations_is_read_in_every_container(write, tmp_path):
         data = load(source, label="label")
         assert data.number_formats["x"] == "12:30"
         assert any("read as hours" in note for note in data.notes)
+
+
+THREE = [f"{7 + 31 * i % 900}.{(137 * i) % 1000:03d}" for i in range(NUM_ROWS)]
+
+
+@pytest.mark.parametrize("times", [1, 40], ids=["few", "many rows"])
+@pytest.mark.parametrize("extra", [[], ["950", "12"]], ids=["points alone", "whole ones, too"])
+def test_a_point_before_three_digits_everywhere_is_said(extra, times, tmp_path, heard):
+    cells = [*THREE[: NUM_ROWS - len(extra)], *extra]
+    target = np.where(np.arange(NUM_ROWS * times) % 2, "yes", "no")
+    frame = pd.DataFrame({"x": cells * times, "label": target})
+    frame.insert(0, "other", np.arange(len(frame)) % 97 + 0.5)
+    for source in every_container(frame, tmp_path):
+        told = [note for note in load(source, label="label").notes if "'x'" in note]
+        assert "'7.000', '38.137', '69.274'" in told[0]
+        assert "'7.000' is read as 7. If the point stands between thousands" in told[0]
+    # as it says: without the point
+    frame["x"] = frame["x"].str.replace(".", "")
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    data = load(tmp_path / "plain.csv", label="label")
+    assert data.column_kinds["x"] == "numeric"
+    assert not [note for note in data.notes if "'x'" in note]
+    heard(told[0])
+
+
+def test_a_target_with_such_points_is_said(tmp_path):
+    frame = pd.DataFrame({"other": np.arange(NUM_ROWS) % 7 + 0.5, "price": THREE})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for source in (tmp_path / "a.csv", frame):
+        data = load(source, label="price")
+        assert any("'price'" in note and "between thousands" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    "one", ["0.328", "12.5", "1250", "7.0"], ids=["zero", "one", "large", "other"]
+)
+def test_a_cell_that_shows_decimals_leaves_nothing_to_say(one):
+    cells = [*THREE[:-1], one]
+    data = load(frame_of(cells), label="label")
+    assert data.column_kinds["x"] == "numeric"
+    assert not any("thousands" in note for note in data.notes)

@@ -41,6 +41,7 @@ from headstart.preprocessing.canonical import (
     plain_values,
 )
 from headstart.preprocessing.dates import find_format, look_like_dates, may_be_a_date
+from headstart.preprocessing.doubtful_points import doubtful_points
 from headstart.preprocessing.numbers import (
     CLOCK,
     any_unit,
@@ -288,7 +289,8 @@ def _kind_of_words(values: Any, name: str, place: Place, *, has_commas: bool) ->
     """Return what a column of text holds, from its different cells."""
     if not has_commas and values.null_count < len(values):
         if (numbers := plain_numbers(values)) is not None:
-            return _Found("numeric", numbers=numbers)
+            head = [word for word in values.slice(0, HEAD).to_pylist() if word]
+            return _Found("numeric", doubtful_points(f"Column '{name}'", head), numbers=numbers)
         if plain_words(values):
             return _Found("categorical")
     shapes = shapes_of(values) if len(values) > HEAD and not holds(values, ":") else None

@@ -19,6 +19,7 @@ All of it on train alone, except that nothing is left out that the user has name
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -306,7 +307,10 @@ def _guess_numbers(values: Any, targets: np.ndarray, is_number: bool) -> np.ndar
     else:
         num_leaves = max(2, 2 * len(np.unique(targets)))
         tree = DecisionTreeClassifier(max_leaf_nodes=num_leaves, random_state=0)
-    guessed: np.ndarray = tree.fit(numbers[::2], targets[::2]).predict(numbers[1::2])
+    with warnings.catch_warnings():
+        # of very many classes scikit-learn asks whether they are numbers: that is asked elsewhere
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        guessed: np.ndarray = tree.fit(numbers[::2], targets[::2]).predict(numbers[1::2])
     return guessed
 
 

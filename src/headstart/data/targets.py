@@ -26,6 +26,7 @@ from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
 from headstart.data.roles import prose_kind
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.doubtful_points import doubtful_points
 from headstart.preprocessing.numbers import find_number_format, is_code, read_number
 from headstart.tasks import (
     CLASSIFICATION,
@@ -98,8 +99,12 @@ def _as_numbers(
     is_asked = known == REGRESSION.name or (
         known is None and not MODALITIES[modality].is_number_a_code
     )
-    if not is_asked or str not in kinds_of(values) or numbers_of(values) is not None:
-        return values, []  # numbers already, or written as programs write them
+    if not is_asked or str not in kinds_of(values):
+        return values, []
+    if numbers_of(values) is not None:  # written as programs write them, unless as people do
+        words = [v for v in dict.fromkeys(different(values)) if isinstance(v, str) and v.strip()]
+        doubt = doubtful_points(what, words)
+        return values, [Finding("reading", "note", (), doubt)] if doubt else []
     if not all(isinstance(v, str) or is_missing(v) for v in different(values)):
         return values, []
     words = [v for v in dict.fromkeys(different(values)) if isinstance(v, str) and v.strip()]

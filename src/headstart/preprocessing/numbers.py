@@ -22,6 +22,7 @@ from typing import get_args
 
 from headstart.cells import MOSTLY, as_number, is_gap, known_again
 from headstart.errors import quoted
+from headstart.preprocessing.doubtful_points import doubtful_points
 from headstart.preprocessing.units import ANY, common_unit, fold, several_units, split_unit
 from headstart.types import NumberFormat, NumberStyle
 
@@ -290,7 +291,9 @@ def find_number_format(
     shown = ", ".join(f"'{word}'" for word in _telling(words))
     if "" in fitting and not (has_commas and "1.234,5" in fitting and _has(words, ".")):
         decorated = any(as_number(word) is None and not is_code(word) for word in words)
-        return "", _note(name, shown, words, "") if decorated else None
+        return "", doubtful_points(f"Column '{name}'", words) or (
+            _note(name, shown, words, "") if decorated else None
+        )
     if fitting == [CLOCK]:
         return CLOCK, f"Column '{name}' holds times such as {shown}: read as hours."
     fitting = [written for written in fitting if written not in ("", CLOCK)]
