@@ -43,6 +43,7 @@ from headstart.data.sources.one_hot import read_indicators, read_shares
 from headstart.data.sources.prodigy import read_answers
 from headstart.data.sources.questions import question_options, read_questions
 from headstart.data.sources.raters import read_raters
+from headstart.data.sources.regions import read_regions
 from headstart.data.sources.split_words import is_unlabelled
 from headstart.data.sources.tagged import read_tagged, tagged_options
 from headstart.errors import quoted
@@ -56,6 +57,7 @@ READERS: tuple[Reader, ...] = (
     read_chats,
     read_dialogues,
     read_tagged,
+    read_regions,
     read_tasks,
     read_rows,
     read_answers,

@@ -43,7 +43,7 @@ def read_cvat(path: Path, where: str) -> ListTable:
 
 
 def read_docbin(path: Path, where: str) -> ListTable:
-    """Return the texts of a ``.spacy`` file with their categories.
+    """Return the texts of a ``.spacy`` file with their categories, else with their entities.
 
     Raises:
         DataError: spaCy is not installed, or the file is damaged.
@@ -60,6 +60,23 @@ def read_docbin(path: Path, where: str) -> ListTable:
         documents = list(tokens.DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab))
     except Exception as error:  # zlib.error, ValueError, msgpack's own: as the damage is
         raise DataError(f"{where} is no DocBin: {first_line(error)}. Write it again.") from error
-    return from_rows(
-        [{"text": d.text, "cats": dict(d.cats)} for d in documents], where, path.parent
-    )
+    if any(document.cats for document in documents):
+        rows: list[dict[str, object]] = [{"text": d.text, "cats": dict(d.cats)} for d in documents]
+    else:
+        rows = [
+            {
+                "text": document.text,
+                "spans": [
+                    {"start": one.start_char, "end": one.end_char, "label": one.label_}
+                    for one in document.ents
+                ],
+            }
+            for document in documents
+            if document.has_annotation("ENT_IOB")  # one without has not been looked at
+        ]
+    if not rows:
+        raise DataError(
+            f"{where} holds {len(documents):,} texts without categories and without entities; "
+            "expected doc.cats or doc.ents. Write what people have said of them into it."
+        )
+    return from_rows(rows, where, path.parent)
