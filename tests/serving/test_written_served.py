@@ -73,7 +73,7 @@ def _events(server, path, body, kind=PLAIN):
     return found
 
 
-@pytest.mark.parametrize("which", ["chats", "translator"])
+@pytest.mark.parametrize("which", ["chats", pytest.param("translator", marks=pytest.mark.slow)])
 def test_a_bundle_writes_what_the_run_writes(which, request):
     run, folder = request.getfixturevalue(which)
     asked = ASKED if which == "chats" else TEXTS

@@ -10,6 +10,7 @@ from headstart.bundles.golden import verify_bundle
 from headstart.bundles.records import read_bundle_record
 from headstart.bundles.writing import WritingBundle
 from headstart.bundles.written_golden import verify_writer
+from headstart.errors import ExportError
 
 AnyBundle = Bundle | WritingBundle
 
@@ -24,6 +25,9 @@ def verify_any(folder: Path, *, num_threads: int = 1) -> tuple[AnyBundle, Agreem
     Raises:
         ExportError: If a file is not what was exported, or an answer is another.
     """
-    if read_bundle_record(folder).writing is None:
-        return verify_bundle(folder, num_threads=num_threads)
-    return verify_writer(folder, num_threads=num_threads)
+    try:
+        writes = read_bundle_record(folder).writing is not None
+    except ExportError:  # what is wrong with its files is said below, where all are looked at
+        writes = False
+    verify = verify_writer if writes else verify_bundle
+    return verify(folder, num_threads=num_threads)

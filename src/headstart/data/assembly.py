@@ -125,24 +125,23 @@ def assemble(
     records, inspection, bad = _leave_out_bad(records, inspection, max_bad_fraction, how.refused)
     records, inspection, given, fixed = _fix(records, inspection, how.fixes)
     findings, identity = [*records.findings, *fixed], inspection.identity
+    alone = None if inspection.alone is None else sample_ids(inspection.alone)
     copies = find_copies(*_compared(records, identity))
     shares = {"val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
     divided = _divide(records, copies, given, how, shares)
     splits, mixed = divided.splits, divided.mixed
     findings += [*divided.findings, *_left_out(bad, len(bad) + len(splits), several, how.refused)]
-    ids, alone = sample_ids(identity.exact), inspection.alone
-    alone_ids = None if alone is None else sample_ids(alone)
+    ids = sample_ids(identity.exact)
     samples, kinds, found = _surveyed(records, splits, copies, how)
     beside = None if records.beside is None else _surveyed(records.beside, splits, copies, how)
-    findings += [*found, *(beside[2] if beside else ())]
-    contents, groups = _contents(records, identity, copies, kinds), _group_codes(records)
     looked = _look(records, inspection, splits, for_test=how.for_test)
-    findings += looked.findings
+    findings += [*found, *(beside[2] if beside else ()), *looked.findings]
+    contents, groups = _contents(records, identity, copies, kinds), _group_codes(records)
 
     def part(code: int) -> Split:
         chosen = np.flatnonzero(splits == code)
         kept, rows = take(samples, chosen), None if beside is None else take(beside[0], chosen)
-        told, own = (None if each is None else each[chosen] for each in (groups, alone_ids))
+        told, own = (None if each is None else each[chosen] for each in (groups, alone))
         return Split(kept, records.targets[chosen], ids[chosen], contents[chosen], told, rows, own)
 
     train, schema = part(SPLIT_CODES["train"]), records.schema

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headstart.decoding.writing_options import Writing
 from headstart.errors import OptionError
 
 if TYPE_CHECKING:
+    from headstart.decoding.writing_options import Writing
     from headstart.recipes.run import Run
 
 

@@ -29,7 +29,7 @@ from headstart.recipes.settle import Means, Settling, check_data, settle_setup, 
 from headstart.recipes.source import (
     as_dataset,
     default_out,
-    refuse_early,
+    missing_data,
     spent_before,
     with_costs,
 )
@@ -84,7 +84,6 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
 
 def _once(options: FinetuneOptions) -> Run | BudgetPlan:
     """Make one run."""
-    refuse_early(options)
     load, find = (
         partial(as_dataset, options.data, options.start),
         partial(find_given, options.start, options.spec),
@@ -131,9 +130,14 @@ def finetune_on_all(options: FinetuneOptions, job: OnAll) -> None:
 
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
     """Fine-tune in the main process; without a model it ends with its budget."""
+    from headstart.training.options.limits import check_options
     from headstart.tuning.budget import parse_budget
 
-    with ends_without("a model could be used", parse_budget(options.budget)) as limit:
+    check_options(options)
+    instead = missing_data(options.data)
+    with ends_without(
+        "a model could be used", parse_budget(options.budget), instead=instead
+    ) as limit:
         return _tuned(options, company, limit)
 
 

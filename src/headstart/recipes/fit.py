@@ -27,7 +27,7 @@ from headstart.recipes.session import Session, session
 from headstart.recipes.source import (
     as_dataset,
     default_out,
-    refuse_early,
+    missing_data,
     spent_before,
     with_costs,
 )
@@ -97,7 +97,6 @@ def _on_all(options: FitOptions, job: OnAll) -> None:
 
 def _once(options: FitOptions) -> Run | BudgetPlan:
     """Make one run."""
-    refuse_early(options)
     run: Callable[[Company], Run | BudgetPlan] = partial(
         _plan if options.dry_run else _fit, options
     )
@@ -107,9 +106,14 @@ def _once(options: FitOptions) -> Run | BudgetPlan:
 
 def _fit(options: FitOptions, company: Company) -> Run:
     """Search and fine-tune in the main process; without a model it ends with its budget."""
+    from headstart.training.options.limits import check_options
     from headstart.tuning.budget import parse_budget
 
-    with ends_without("a model could be used", parse_budget(options.budget)) as limit:
+    check_options(options)
+    instead = missing_data(options.data)
+    with ends_without(
+        "a model could be used", parse_budget(options.budget), instead=instead
+    ) as limit:
         return _searched(options, company, limit)
 
 

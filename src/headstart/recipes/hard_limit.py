@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from headstart.errors import StartError
+from headstart.errors import HeadstartError, StartError
 from headstart.events import seconds_since_command_began
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ _WORK_SECONDS = 12.0  # of one core: what the quickest start takes from the comm
 
 @contextmanager
 def ends_without(
-    what: str, limit_seconds: float | None, ending: str = "ending"
+    what: str,
+    limit_seconds: float | None,
+    ending: str = "ending",
+    *,
+    instead: HeadstartError | None = None,
 ) -> Iterator[CutOff]:
     """End the verb when its budget is all but spent, where there is nothing to hand over by then.
 
@@ -36,9 +40,10 @@ def ends_without(
         limit_seconds: The budget, from the beginning of the command, or of the block where a
             program called; None for no limit.
         ending: Names the share of the budget that is left when the verb ends.
+        instead: What the verb would have been refused for, whatever its budget.
 
     Raises:
-        StartError: Saying which budget would do.
+        StartError: Saying which budget would do; or ``instead``.
     """
     from headstart.tuning.budget import SHARES
     from headstart.tuning.cut_off import cut_off
@@ -51,9 +56,11 @@ def ends_without(
     if limit_seconds is not None:
         at = began + limit_seconds - SHARES[ending].of(limit_seconds)
 
-    def error() -> StartError:
+    def error() -> HeadstartError:
         work = time.process_time() - worked
-        told = StartError(_told(what, limit_seconds or 0.0, time.monotonic() - began, work))
+        told = instead or StartError(
+            _told(what, limit_seconds or 0.0, time.monotonic() - began, work)
+        )
         told.is_urgent = True
         return told
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from headstart.decoding.writing_options import Writing
 from headstart.errors import DataError, OptionError
 from headstart.events import emit
 from headstart.recipes.answering import tell_as
@@ -133,6 +132,8 @@ def predict(
         _refuse_encoding(encoding, given, is_decoded=reader.is_decoded)
     how = _as_trained(opened, encoding)
     checked = None if explain is None else checked_record(opened)
+    from headstart.decoding.writing_options import Writing  # NumPy, which no help waits for
+
     said = Writing(max_tokens, num_beams, temperature, top_p, seed)
     tell_as(opened, said)
     records: list[Prediction | BadSample] = []

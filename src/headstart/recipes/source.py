@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from headstart.errors import OptionError
+from headstart.errors import DataError, OptionError
 from headstart.events import seconds_since_command_began
-from headstart.recipes.options import FinetuneOptions, FitOptions, JudgingOptions
+from headstart.recipes.options import JudgingOptions
 from headstart.types import MODALITIES, Data, Dataset, Identified
 
 Costing = TypeVar("Costing", bound=JudgingOptions)
@@ -38,22 +38,21 @@ def as_dataset(data: Data, asked: object = ()) -> Dataset:
     return read(text=column) if column is not None and _are_for_words(asked) else found
 
 
-def refuse_early(options: FitOptions | FinetuneOptions) -> None:
-    """Refuse options, and a path that is not there, before PyTorch is imported.
+def missing_data(data: Data) -> DataError | None:
+    """Return the refusal of a path that is not there, without reading anything.
 
-    On a busy machine that alone has outlasted a budget, and the reason given was the budget's.
+    A verb that is cut off before its data are read names this reason, not its budget.
 
-    Raises:
-        OptionError: An option is out of range.
-        DataError: The data are neither there nor a name. A run that goes on may do without.
+    Args:
+        data: As a verb is given it.
     """
     from headstart.data.reading import refuse_missing
-    from headstart.training.options.limits import check_options
 
-    check_options(options)
-    data = options.data
-    if not options.resume:
+    try:
         refuse_missing(data.args[0] if isinstance(data, partial) and data.args else data)
+    except DataError as error:
+        return error
+    return None
 
 
 def _lone_words(dataset: Dataset) -> str | None:

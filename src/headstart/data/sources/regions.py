@@ -14,8 +14,9 @@ from headstart.data.options import ReadOptions
 from headstart.data.sources.answers import is_true
 from headstart.data.sources.label_studio import VALUES
 from headstart.data.sources.listed import ListTable
-from headstart.data.sources.tagged import WORD_TASKS, Read, read_tagged
+from headstart.data.sources.tagged import Read, read_tagged
 from headstart.errors import DataError
+from headstart.tasks import find_task
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def read_regions(table: Table, options: ReadOptions) -> Read:
     kept = [_annotation(answers or ()) for _, answers in tasks]
     results = [part for one in kept for part in (one or {}).get("result") or ()]
     kinds = {str(part.get("type")) for part in results if isinstance(part, dict)}
-    is_asked = options.known_task in WORD_TASKS
+    is_asked = options.known_task is not None and find_task(options.known_task).tells_words
     if not kinds & {*_REGIONS} or (kinds & {*VALUES} and not is_asked):
         return None
     rows, numbers = [], []
