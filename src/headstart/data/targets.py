@@ -24,6 +24,7 @@ from headstart.cells import MOSTLY, as_number, is_gap, is_missing, written_out
 from headstart.columnar import array_from, different, kinds_of, mapped, numbers_of
 from headstart.data.label_cells import read_cells
 from headstart.data.options import ReadOptions
+from headstart.data.quick import HEAD
 from headstart.data.roles import prose_kind
 from headstart.errors import DataError, quoted
 from headstart.preprocessing.doubtful_points import doubtful_points
@@ -102,8 +103,8 @@ def _as_numbers(
     if not is_asked or str not in kinds_of(values):
         return values, []
     if numbers_of(values) is not None:  # written as programs write them, unless as people do
-        words = [v for v in dict.fromkeys(different(values)) if isinstance(v, str) and v.strip()]
-        doubt = doubtful_points(what, words)
+        words = [v for v in different(values)[:HEAD] if isinstance(v, str) and v.strip()]
+        doubt = doubtful_points(what, list(dict.fromkeys(words)))
         return values, [Finding("reading", "note", (), doubt)] if doubt else []
     if not all(isinstance(v, str) or is_missing(v) for v in different(values)):
         return values, []
