@@ -112,7 +112,6 @@ def test_a_training_on_all_that_was_stopped_begins_anew(steps, heard):
 
 
 def test_it_is_planned_in_and_needs_folds(tmp_path, heard):
-@pytest.mark.slow
     said = {"start": "scratch/linear", "device": "cpu", "train_on_all": True}
     with pytest.raises(OptionError, match="train_on_all is set and folds is not") as refused:
         hs.finetune(_classes(), **said, out=str(tmp_path / "a"))
@@ -121,6 +120,9 @@ def test_it_is_planned_in_and_needs_folds(tmp_path, heard):
     plan = hs.finetune(_classes(), folds=3, **planned)
     assert plan.limit_seconds == pytest.approx(20.0, abs=2.0)
     heard(refused.value)
+
+
+@pytest.mark.slow
 def test_what_fit_hands_over_is_made_of_all_rows_too(tmp_path, processor_clock):
     starts = ["scratch/linear", "scratch/mlp"]
     _classes().to_csv(tmp_path / "rows.csv", index=False)

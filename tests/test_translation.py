@@ -181,13 +181,15 @@ def _tuned(data, folder, pieces):
 
 
 def test_what_was_interrupted_ends_in_the_same_bits(folder, tmp_path):
-@pytest.mark.slow
     data = hs.load(str(folder))
     whole, first = _tuned(data, tmp_path / "whole", [None])
     parts, second = _tuned(data, tmp_path / "parts", [2, 4, None])
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert first.val_logits["loss"].tolist() == second.val_logits["loss"].tolist()
     assert first.val_logits["text"].tolist() == second.val_logits["text"].tolist()
+
+
+@pytest.mark.slow
 def test_fit_scores_the_starts_by_what_they_tell_untrained(run, folder, tmp_path, capsys):
     found = hs.fit(
         str(folder), starts=[START, str(run.path)], budget="60s", out=str(tmp_path / "fit")
