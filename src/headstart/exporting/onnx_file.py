@@ -150,7 +150,7 @@ def reason_of(error: BaseException) -> str:
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Keep the exporter from printing its steps and warnings: what fails is told in a line."""
+    """Keep exporters and quantisers from printing and warning: what fails is told in a line."""
     former = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -10,15 +10,13 @@ Integer-Arithmetic-Only Inference (2018), equation 1, for the scales.
 
 from __future__ import annotations
 
-import io
-import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from headstart.exporting.onnx_file import quiet_exporter
 
 Batches = Sequence[Mapping[str, np.ndarray]]
 _BLOCK = 32  # weights, and activations, that share a scale in a product
@@ -51,7 +49,7 @@ def _static(content: bytes, batches: Batches) -> bytes | None:
 
     if "Conv" not in _kinds(content):
         return None
-    with _quiet(), tempfile.TemporaryDirectory() as name:
+    with quiet_exporter(), tempfile.TemporaryDirectory() as name:
         given, plain, made = (Path(name) / f"{word}.onnx" for word in ("given", "plain", "int8"))
         model = onnx.load_model_from_string(content)
         del model.graph.value_info[:]  # shapes of another batch than the quantiser's
@@ -81,7 +79,7 @@ def _by_rows(content: bytes, batches: Batches) -> bytes | None:
 
     del batches  # nothing is to be known before
     model = onnx.load_model_from_string(content)
-    with _quiet():
+    with quiet_exporter():
         quantizer = MatMulNBitsQuantizer(
             model, bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=_INT8_SUMS
         )
@@ -94,19 +92,6 @@ def _kinds(content: bytes) -> set[str]:
     import onnx
 
     return {node.op_type for node in onnx.load_model_from_string(content).graph.node}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantisers from printing: what fails is told in a line."""
-    former = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    nowhere: Any = io.StringIO()
-    try:
-        with redirect_stdout(nowhere), redirect_stderr(nowhere):
-            yield
-    finally:
-        logging.disable(former)
 
 
 # A network and batches of train to the network in whole numbers; None where it is not for it.

@@ -43,26 +43,41 @@ VALUES = ("choices", "rating", "number", "taxonomy")
 
 def read_tasks(table: Table, options: ReadOptions) -> tuple[Table, list[Finding]] | None:
     """Read Label Studio's JSON: columns ``data`` and ``annotations``; None for other tables."""
-    name = next((c for c in ("annotations", "completions") if c in table.columns), None)
-    if name is None or "data" not in table.columns:
-        return None
-    tasks = list(zip(table.values("data"), table.values(name), strict=True))
-    if not all(isinstance(data, dict) for data, _ in tasks):
+    tasks = tasks_of(table)
+    if tasks is None:
         return None
     target = _control([a for _, answers in tasks for a in answers or ()], table.where, options)
     tally, files, samples = Tally(), FilesBeside(table.root), []
     for number, (data, answers) in enumerate(tasks):
         cells = {key: files.near(value) for key, value in data.items() if key != target}
         sample = Sample(number, cells)
-        given = [a for a in answers or () if not is_true(a.get("was_cancelled"))]
+        given = standing(answers)
         for _ in range(len(answers or ()) - len(given)):
             tally.drop("cancelled annotations", f"record {number + 1}")
-        truths = [a for a in given if is_true(a.get("ground_truth"))]
-        labels = [_labels_of(a.get("result") or (), target) for a in truths or given]
+        labels = [_labels_of(a.get("result") or (), target) for a in deciding(given)]
         sample.answers = [found for found in labels if found is not None]
         if given or not answers:  # what was cancelled has been counted
             samples.append(sample)
     return settled(samples, table.where, table.root, target, tally)
+
+
+def tasks_of(table: Table) -> list[tuple[dict[str, Any], Any]] | None:
+    """Return the data and the annotations of each task; None for other tables."""
+    name = next((c for c in ("annotations", "completions") if c in table.columns), None)
+    if name is None or "data" not in table.columns:
+        return None
+    tasks = list(zip(table.values("data"), table.values(name), strict=True))
+    return tasks if all(isinstance(data, dict) for data, _ in tasks) else None
+
+
+def standing(answers: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return the annotations of a task that nobody has cancelled."""
+    return [a for a in answers or () if not is_true(a.get("was_cancelled"))]
+
+
+def deciding(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of these the ones marked as ground truth, or all where none is."""
+    return [a for a in given if is_true(a.get("ground_truth"))] or given
 
 
 def _control(annotations: Sequence[dict[str, Any]], where: str, options: ReadOptions) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.data.options import ReadOptions
-from headstart.data.sources.answers import is_true
-from headstart.data.sources.label_studio import VALUES
+from headstart.data.sources.label_studio import VALUES, deciding, standing, tasks_of
 from headstart.data.sources.listed import ListTable
 from headstart.data.sources.tagged import Read, read_tagged
 from headstart.errors import DataError
@@ -32,11 +31,10 @@ def read_regions(table: Table, options: ReadOptions) -> Read:
     Raises:
         DataError: No text of a task has a region where the export says so.
     """
-    name = next((c for c in ("annotations", "completions") if c in table.columns), None)
-    if name is None or "data" not in table.columns:
+    tasks = tasks_of(table)
+    if tasks is None:
         return None
-    tasks = list(zip(table.values("data"), table.values(name), strict=True))
-    kept = [_annotation(answers or ()) for _, answers in tasks]
+    kept = [next(iter(deciding(standing(answers))), None) for _, answers in tasks]
     results = [part for one in kept for part in (one or {}).get("result") or ()]
     kinds = {str(part.get("type")) for part in results if isinstance(part, dict)}
     is_asked = options.known_task is not None and find_task(options.known_task).tells_words
@@ -58,7 +56,7 @@ def read_regions(table: Table, options: ReadOptions) -> Read:
     if read is None:
         return None
     found, findings = read
-    several = sum(len(_given(answers or ())) > 1 for _, answers in tasks)
+    several = sum(len(standing(answers)) > 1 for _, answers in tasks)
     if several:
         said = f"{several:,} texts have several annotations: the ground truth counts, or the first."
         findings = [*findings, Finding("reading", "note", (), said)]
@@ -69,18 +67,9 @@ def read_regions(table: Table, options: ReadOptions) -> Read:
     return found, findings
 
 
-def _given(answers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [a for a in answers if isinstance(a, dict) and not is_true(a.get("was_cancelled"))]
-
-
-def _annotation(answers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the annotation that counts."""
-    given = _given(answers)
-    truths = [a for a in given if is_true(a.get("ground_truth"))]
-    return next(iter(truths or given), None)
-
-
-def _row(data: Any, result: Sequence[Any], where: str) -> tuple[str, list[dict[str, Any]]]:
+def _row(
+    data: Mapping[str, Any], result: Sequence[Any], where: str
+) -> tuple[str, list[dict[str, Any]]]:
     """Return a text and its spans: the text in which every region stands where it says.
 
     Raises:
@@ -91,7 +80,7 @@ def _row(data: Any, result: Sequence[Any], where: str) -> tuple[str, list[dict[s
         for part in result
         if isinstance(part, dict) and part.get("type") in _REGIONS and part.get("value")
     ]
-    texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, dict) else []
+    texts = [v for v in data.values() if isinstance(v, str)]
     fitting = [text for text in texts if all(_stands(region, text) for region in regions)]
     if not fitting:
         shown = next((str(one.get("text"))[:_SHOWN] for one in regions), "")
