@@ -172,6 +172,7 @@ def test_every_strategy_of_an_encoder_in_a_folder(few, tmp_path, strategy):
     tune_by(strategy, few, str(folder), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_pretrained_encoder_knows_something_before_it_learns(few, minilm, tmp_path):
     opened = tune_by("lp-ft", few, minilm, tmp_path / "run")
     assert opened.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
@@ -391,7 +392,10 @@ def test_fit_tries_the_control_first(reviews, tmp_path, work_clock):
     assert json.loads((run.path / "metrics.json").read_text())["seconds"]["total"] < 60
 
 
-@pytest.mark.parametrize("start", ["scratch/bert-tiny", "pip/all-minilm-l6-v2"])
+@pytest.mark.parametrize(
+    "start",
+    ["scratch/bert-tiny", pytest.param("pip/all-minilm-l6-v2", marks=pytest.mark.slow)],
+)
 def test_frozen_layers_of_a_text_encoder_are_computed_once(few, start, tmp_path):
     pytest.importorskip("transformers")
     if start.startswith("pip/"):

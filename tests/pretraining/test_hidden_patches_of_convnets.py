@@ -268,6 +268,7 @@ def test_a_convnet_becomes_a_start_with_every_figure(own):
     assert (start.objective, start.family) == ("mae", "convnet")
 
 
+@pytest.mark.slow
 def test_it_competes_as_any_other_start(own, monkeypatch, tmp_path):
     monkeypatch.chdir(own.path.parents[1])
     assert [s.address for s in hs.list_starts(like="runs/mine")] == ["runs/mine"]

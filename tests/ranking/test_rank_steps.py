@@ -161,6 +161,7 @@ def test_its_page_shows_price_and_order_and_fetches_nothing(digits, tmp_path):
     assert "http" not in page.replace("Content-Security-Policy", "").replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(tmp_path):
     starts = [*TOYS, "toy/broken", "toy/dead"]
     both = _told(_launched(tmp_path / "two", starts, 2))

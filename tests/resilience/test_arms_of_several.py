@@ -35,6 +35,7 @@ def test_two_processes_find_what_one_finds_to_the_bit(cache, tmp_path, data):
     assert not (both / "state").exists()
 
 
+@pytest.mark.slow
 def test_an_arm_that_breaks_is_named_with_its_process_and_the_others_go_on(cache, tmp_path):
     out = tmp_path / "run"
     codes, said = end(start(cache, out, 2, program=ARMS, data="table", breaks=1))

@@ -67,7 +67,11 @@ def test_a_signal_to_one_process_stops_both_and_one_process_goes_on(cache, tmp_p
     assert_close(out, alone)
 
 
-@pytest.mark.parametrize("in_backward", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize(
+    "in_backward",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["forward", "backward"],
+)
 def test_too_little_memory_in_one_process_halves_in_both_and_changes_nothing(
     cache, tmp_path, alone, in_backward
 ):

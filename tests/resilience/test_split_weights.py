@@ -116,6 +116,8 @@ def test_a_signal_keeps_the_shards_and_one_process_goes_on_with_the_whole(cache,
     assert json.loads((out / "options.json").read_text())["recipe"]["fsdp"] is False
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_process_killed_under_torchrun_changes_no_bit(cache, tmp_path, split):
     out = tmp_path / "run"
     fate = {**SPLIT, "killed": {"0": [1, 15]}, "checkpoint_seconds": 0.0}

@@ -19,6 +19,7 @@ def arms_of(run):
     return {row["arm"]: row for row in run.options["arms"]}
 
 
+@pytest.mark.slow
 def test_taggers_are_compared_and_a_larger_budget_goes_on(tmp_path, work_clock):
     folder, out = str(written_tags(tmp_path / "data")), str(tmp_path / "run")
     words = {"out": out, "starts": [BERT], "device": "cpu"}

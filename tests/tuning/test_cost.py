@@ -42,6 +42,7 @@ def test_a_fine_tuning_times_its_pass_once(data, timed, tmp_path):
     assert timed == {("scratch/simple-cnn", 16): 1}
 
 
+@pytest.mark.slow
 def test_what_screening_has_timed_the_training_uses(data, timed, tmp_path, processor_clock):
     starts = ["scratch/simple-cnn", "pip/efficientnet-lite0"]
     run = hs.fit(data, budget="20s", out=str(tmp_path / "run"), starts=starts, device="cpu")

@@ -127,6 +127,7 @@ def test_a_later_attempt_has_the_input_size_of_the_first_however_much_time_is_le
     assert told[-1]["why"] == "chosen before the run was interrupted"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_all_that_it_has_settled_in_its_plan(tmp_path):
     def stop(kind, fields):
         if kind == "check":

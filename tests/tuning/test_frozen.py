@@ -66,8 +66,17 @@ def are_equal(one, other):
     return all(torch.equal(one[n], other[n]) for n in one)
 
 
-@pytest.mark.parametrize("address", ["scratch/simple-cnn", "scratch/resnet18", VIT])
-@pytest.mark.parametrize("views", [1, 3])
+@pytest.mark.parametrize(
+    ("address", "views"),
+    [
+        ("scratch/simple-cnn", 3),
+        ("scratch/resnet18", 1),
+        (VIT, 3),
+        pytest.param("scratch/simple-cnn", 1, marks=pytest.mark.slow),
+        pytest.param("scratch/resnet18", 3, marks=pytest.mark.slow),
+        pytest.param(VIT, 1, marks=pytest.mark.slow),
+    ],
+)
 def test_cached_training_equals_online_training_on_the_same_views(
     data, address, views, monkeypatch
 ):
@@ -117,7 +126,9 @@ def test_the_probe_reads_what_is_kept_and_sees_samples_as_they_are(data, monkeyp
     assert np.array_equal(val, plain_val)
 
 
-@pytest.mark.parametrize("address", ["scratch/simple-cnn", VIT])
+@pytest.mark.parametrize(
+    "address", ["scratch/simple-cnn", pytest.param(VIT, marks=pytest.mark.slow)]
+)
 def test_gradual_unfreezing_computes_the_frozen_part_of_each_phase_once(data, address, monkeypatch):
     # ten epochs of six steps: phases long enough for a kept part to pay
     options = {"strategy": "gradual", "num_steps": 60, "augment": "light", "views": 2}
@@ -251,7 +262,10 @@ def test_a_faster_or_slower_moment_changes_neither_views_nor_weights(tmp_path, m
 
 @pytest.mark.parametrize(
     ("strategy", "num_steps", "views", "stops_at"),
-    [("last-n", 80, None, (25,)), ("gradual", 60, 2, (3, 40))],
+    [
+        pytest.param("last-n", 80, None, (25,), marks=pytest.mark.slow),
+        ("gradual", 60, 2, (3, 40)),
+    ],
 )
 def test_an_interrupted_run_goes_on_with_the_same_views(
     tmp_path, strategy, num_steps, views, stops_at

@@ -288,7 +288,9 @@ def test_thresholds_are_the_largest_float32_that_is_not_above():
     assert (following > exact[:-1]).all()
 
 
-@pytest.mark.parametrize("address", ["scratch/boosting", "scratch/forest"])
+@pytest.mark.parametrize(
+    "address", [pytest.param("scratch/boosting", marks=pytest.mark.slow), "scratch/forest"]
+)
 def test_rows_that_may_take_little_go_through_fewer_trees(address):
     targets, schema, num_outputs = _targets("many")
     train, val, _ = _splits(targets)

@@ -119,6 +119,7 @@ def test_nothing_is_said_where_all_are_found(tmp_path, heard):
     heard(told)
 
 
+@pytest.mark.slow
 def test_of_very_many_classes_chance_misses_some(tmp_path):
     draw = np.random.default_rng(0)
     centres = draw.normal(size=(120, 12))
