@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from headstart import cores
-from headstart.cores import has_bf16_units, limit_threads, usable_cores
+from headstart.cores import has_bf16_units, limit_threads, require_addresses, usable_cores
+from headstart.errors import DeviceError
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +144,20 @@ def test_units_for_bf16_are_told_by_the_flags_and_a_limit_forbids_them(tmp_path,
     assert not has_bf16_units(tmp_path)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core_amx")
     assert has_bf16_units(tmp_path)
+
+
+def test_a_limit_of_addresses_that_is_nearly_taken_is_refused_and_a_higher_one_is_not(
+    tmp_path, monkeypatch, heard
+):
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "statm").write_text(
+        f"{3 * 10**9 // os.sysconf('SC_PAGE_SIZE')} 1 1"
+    )
+    monkeypatch.setattr(cores, "_address_limit", lambda: 3_900_000_000)
+    with pytest.raises(DeviceError, match=r"a limit of 3.9 GB is set\): 3.0 GB of addr") as caught:
+        require_addresses(tmp_path)
+    require_addresses(tmp_path / "elsewhere")
+    for limit in (4_100_000_000, None):
+        monkeypatch.setattr(cores, "_address_limit", lambda limit=limit: limit)
+        require_addresses(tmp_path)
+    heard(caught.value)

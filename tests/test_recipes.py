@@ -388,6 +388,23 @@ def test_a_module_without_its_preprocessing_is_refused(arrays, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("start", [None, 3, ["scratch/linear"]])
+def test_a_start_that_is_neither_a_name_nor_a_module_is_refused_by_its_value(start, heard):
+    with pytest.raises(OptionError, match="expected the name of a start") as caught:
+        hs.finetune(hs.load("digits-8x8"), start=start)
+    assert "scratch/linear" in {each.address for each in hs.list_starts(like="scratch/linear")}
+    heard(caught.value)
+
+
+def test_a_limit_of_the_cache_that_is_no_size_is_refused_before_anything_is_computed(
+    arrays, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", "plenty")
+    with pytest.raises(OptionError, match="is 'plenty'; expected a number of bytes"):
+        hs.finetune(arrays, start="scratch/linear", out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
 def finetune_and_stop(data, out, at_check, **options):
     """Fine-tune and press Ctrl-C at a check."""
     seen = []

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
+from headstart.cores import require_addresses
 from headstart.errors import HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
 from headstart.recipes.plan import is_same_run
@@ -99,6 +100,7 @@ def company_of(device: str) -> AbstractContextManager[Company]:
     if _variable("WORLD_SIZE", 1) < 2:
         from headstart.training.company import Alone
 
+        require_addresses()
         return nullcontext(Alone(device))
     from headstart.training.processes.launch import joined
 
