@@ -241,6 +241,14 @@ def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
         hs.predict(str(tmp_path / "empty"), [])
 
 
+def test_a_bundle_where_a_run_is_expected_is_said_to_be_one(run, tmp_path, heard):
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="is a bundle, an export that a server") as caught:
+        hs.predict(str(tmp_path), ["seven.png"])
+    assert hs.predict(str(run.path), [np.zeros((28, 28), np.uint8)])[0].label
+    heard(caught.value)
+
+
 @pytest.mark.parametrize(
     "name", ["a.jfif", "b.JPE", "c.webp", "d.tif", "e.TIFF", "f.avif", "g.jp2"]
 )

@@ -42,6 +42,14 @@ class Run:
                     f"finished one. Wait for it, or go on with the same command and --out "
                     f"{shlex.quote(str(self.path))} --resume."
                 )
+            from headstart.bundles.records import BUNDLE
+
+            if (self.path / BUNDLE).is_file():
+                raise RunFolderError(
+                    f"{self.path} is a bundle, an export that a server answers with; expected the "
+                    f"run that it was made from. Give that, or say headstart serve "
+                    f"{shlex.quote(str(self.path))}."
+                )
             raise RunFolderError(
                 f"{self.path} is not a run folder (it has no model.json); expected the --out of a "
                 f"run. 'headstart fit DATA --out {self.path}' makes one."
