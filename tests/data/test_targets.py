@@ -253,3 +253,12 @@ def test_a_column_of_names_that_all_differ_is_said_to_be_no_classes_perhaps(hear
 def test_numbers_of_another_type_are_refused_by_their_name(name, value):
     with pytest.raises(OptionError, match=f"{name} is {value!r}; expected"):
         load((np.zeros((60, 2)), ["a", "b"] * 30), **{name: value})
+
+
+def test_numbers_whose_squares_are_none_are_refused_and_divided_ones_are_learned(heard):
+    values = np.linspace(1.0, 2.0, 60) * 1e200
+    frame = pd.DataFrame({"a": range(60), "y": values})
+    with pytest.raises(DataError, match=r"holds 1e\+200 in row 1 .* Divide the column") as caught:
+        load(frame, label="y")
+    assert load(frame.assign(y=values / 1e200), label="y").schema.task == "regression"
+    heard(caught.value)
