@@ -128,6 +128,16 @@ def test_names_in_a_list_are_said_to_be_written_in_one_text(heard):
     heard(caught.value)
 
 
+def test_folds_of_several_targets_are_refused_before_anything_is_learned(tmp_path, heard):
+    data = hs.load(_rows(100, 3), label="kind,price")
+    with pytest.raises(OptionError, match=r"--folds divides data anew, .* several targets") as told:
+        hs.finetune(data, start="scratch/linear", folds=3, out=str(tmp_path / "a"), device="cpu")
+    assert not (tmp_path / "a").exists()
+    said = {"start": "scratch/linear", "num_steps": 2, "device": "cpu", "quiet": True}
+    assert hs.finetune(data, seeds=2, out=str(tmp_path / "b"), **said).metrics["seeds"]
+    heard(told.value)
+
+
 def test_a_name_says_the_parts_whatever_they_are_called():
     parts = [
         TargetPart("a, (b) 50%", CLASSIFICATION, 2),
