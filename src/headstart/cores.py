@@ -21,8 +21,6 @@ import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headstart.errors import DeviceError
-
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _WAITING_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _SPINS = 1_000  # a few microseconds
@@ -233,26 +231,24 @@ def told_limit() -> str:
     return "" if limit is None else f" (a limit of {limit / 1e9:.1f} GB is set)"
 
 
-def require_addresses(root: Path = Path("/")) -> None:
-    """Refuse a limit of addresses that leaves no room for the libraries still to be imported.
+def too_few_addresses(root: Path = Path("/")) -> str | None:
+    """Return why a limit of addresses leaves no room for libraries still to be imported, or None.
 
     OpenBLAS, which SciPy brings, asks again for ever where the kernel gives it nothing: an import
-    would hang without a word. Called where PyTorch is imported already.
+    would hang without a word. Asked where PyTorch is imported already; less than a gigabyte is few.
 
     Args:
-        root: Where ``proc`` lies; where there is none nothing is refused.
-
-    Raises:
-        DeviceError: If less than a gigabyte is left.
+        root: Where ``proc`` lies; where there is none nothing is said.
     """
     limit = _address_limit()
     with contextlib.suppress(OSError, ValueError, IndexError):
         taken = int((root / "proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         if limit is not None and limit - taken < _ADDRESSES_TO_COME:
-            raise DeviceError(
+            return (
                 f"There is not memory enough{told_limit()}: {taken / 1e9:.1f} GB of addresses are "
                 f"taken before any data is read. {ROOM_OF_LIBRARIES}."
             )
+    return None
 
 
 def _address_limit() -> int | None:
