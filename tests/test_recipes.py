@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from hashlib import sha256
@@ -239,6 +240,14 @@ def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
         hs.predict(str(run.path), [str(tmp_path / "empty")])
     with pytest.raises(RunFolderError, match="is not a run folder"):
         hs.predict(str(tmp_path / "empty"), [])
+
+
+@pytest.mark.parametrize("name", ["data.json", "metrics.json"])
+def test_records_of_a_run_that_are_no_objects_are_named(run, tmp_path, name):
+    copied = Path(shutil.copytree(run.path, tmp_path / "copied"))
+    (copied / name).write_text("[]")
+    with pytest.raises(RunFolderError, match=f"{name} is damaged .it is no JSON object"):
+        getattr(hs.open(copied), name.partition(".")[0])
 
 
 def test_a_bundle_where_a_run_is_expected_is_said_to_be_one(run, tmp_path, heard):
