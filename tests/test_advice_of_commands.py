@@ -232,6 +232,9 @@ CASES = {
     "no memory for a library": Case(
         lambda f: failing(f, UNLOADED), "or close other programs", tuned
     ),
+    "memory that ran out": Case(
+        lambda f: failing(f, MemoryError()), "or give fewer samples", tuned
+    ),
     "what nobody expected": Case(
         lambda f: failing(f, KeyError("x")),
         "Run again with --debug for the traceback",

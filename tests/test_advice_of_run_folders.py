@@ -245,6 +245,9 @@ CASES = {
     "in use": Case(in_use, "Wait for it, or choose another --out", lambda p: tuned(p)),
     "a folder that cannot be read": Case(unread, "Choose another --out", lambda p: tuned(p)),
     "a full disk": Case(lambda p: unwritten(p, 28), "Free some space and", written),
+    "a file beyond the limit of its process": Case(
+        lambda p: unwritten(p, 27), "Raise the limit .ulimit -f unlimited. and", written
+    ),
     "a folder that cannot be written": Case(
         lambda p: unwritten(p, 13), "Choose another --out", written
     ),

@@ -169,6 +169,21 @@ def test_what_cannot_stand_beside_is_refused(said, error, words):
         hs.load(reviews(60), **said)
 
 
+def test_a_column_that_tells_the_target_is_left_out_of_those_beside_as_advised(heard):
+    frame = reviews(120)
+    frame["price"] = frame["label"].factorize()[0]
+    said = {"text": "review", "beside": ["price", "city"]}
+    (told,) = [note for note in hs.load(frame, **said).notes if "almost perfectly" in note]
+    left = hs.load(frame, **said, drop=["price"])
+    assert [note for note in left.notes if "and the columns 'city' of their rows" in note]
+    assert not [note for note in left.notes if "almost perfectly" in note]
+    heard(told)
+    with pytest.raises(DataError, match="No column of the DataFrame is left to stand") as caught:
+        hs.load(frame, text="review", beside=["price"], drop=["price"])
+    assert hs.load(frame, text="review", drop=["price"]).train.beside is None
+    heard(caught.value)
+
+
 def test_arrays_and_words_have_nothing_beside_them():
     frame = reviews(60)
     with pytest.raises(OptionError, match="X has no columns with names"):

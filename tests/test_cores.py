@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from headstart import cores
-from headstart.cores import has_bf16_units, limit_threads, usable_cores
+from headstart.cores import has_bf16_units, limit_threads, too_few_addresses, usable_cores
+from headstart.errors import DeviceError
+from headstart.recipes import processes
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +145,22 @@ def test_units_for_bf16_are_told_by_the_flags_and_a_limit_forbids_them(tmp_path,
     assert not has_bf16_units(tmp_path)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core_amx")
     assert has_bf16_units(tmp_path)
+
+
+def test_a_limit_of_addresses_that_is_nearly_taken_is_refused_and_a_higher_one_is_not(
+    tmp_path, monkeypatch, heard
+):
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    pages = 3 * 10**9 // os.sysconf("SC_PAGE_SIZE")
+    (tmp_path / "proc" / "self" / "statm").write_text(f"{pages} 1 1")
+    monkeypatch.setattr(cores, "_address_limit", lambda: 3_900_000_000)
+    told = too_few_addresses(tmp_path)
+    assert "a limit of 3.9 GB is set): 3.0 GB of addresses are taken" in told
+    assert too_few_addresses(tmp_path / "elsewhere") is None
+    for limit in (4_100_000_000, None):
+        monkeypatch.setattr(cores, "_address_limit", lambda limit=limit: limit)
+        assert too_few_addresses(tmp_path) is None
+    heard(told)
+    monkeypatch.setattr(processes, "too_few_addresses", lambda: told)
+    with pytest.raises(DeviceError, match="Raise the limit"):
+        processes.company_of("cpu")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 from small_captions import PAIR, pair_run, pictures
 
@@ -175,3 +176,16 @@ def test_what_there_is_to_choose_among_is_asked_for(run, tmp_path, heard):
     with pytest.raises(OptionError, match="none are given to choose among") as direct:
         run.predict([image])
     heard(direct.value)
+
+
+@pytest.mark.parametrize("named", ["texts", "images"])
+def test_what_to_choose_among_is_a_file_and_no_list_of_it(run, named, tmp_path, heard):
+    with pytest.raises(OptionError, match=f"{named} is of type list; expected the path") as caught:
+        hs.predict(run, ["a red picture"], quiet=True, **{named: ["a red picture"]})
+    if named == "texts":
+        (tmp_path / "texts.txt").write_text("a red picture\na blue one\n")
+        image = pictures(1)[0][0]
+        Image.fromarray(image).save(tmp_path / "a.png")
+        (one,) = hs.predict(run, [str(tmp_path / "a.png")], texts=str(tmp_path / "texts.txt"))
+        assert one.label in {"a red picture", "a blue one"}
+        heard(caught.value)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from hashlib import sha256
@@ -241,6 +242,22 @@ def test_predict_names_the_file_that_cannot_be_used(run, tmp_path):
         hs.predict(str(tmp_path / "empty"), [])
 
 
+@pytest.mark.parametrize("name", ["data.json", "metrics.json"])
+def test_records_of_a_run_that_are_no_objects_are_named(run, tmp_path, name):
+    copied = Path(shutil.copytree(run.path, tmp_path / "copied"))
+    (copied / name).write_text("[]")
+    with pytest.raises(RunFolderError, match=f"{name} is damaged .it is no JSON object"):
+        getattr(hs.open(copied), name.partition(".")[0])
+
+
+def test_a_bundle_where_a_run_is_expected_is_said_to_be_one(run, tmp_path, heard):
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="is a bundle, an export that a server") as caught:
+        hs.predict(str(tmp_path), ["seven.png"])
+    assert hs.predict(str(run.path), [np.zeros((28, 28), np.uint8)])[0].label
+    heard(caught.value)
+
+
 @pytest.mark.parametrize(
     "name", ["a.jfif", "b.JPE", "c.webp", "d.tif", "e.TIFF", "f.avif", "g.jp2"]
 )
@@ -385,6 +402,23 @@ def test_arrays_and_a_module_of_ones_own(arrays, tmp_path):
 def test_a_module_without_its_preprocessing_is_refused(arrays, tmp_path):
     with pytest.raises(OptionError, match="spec is missing"):
         hs.finetune(arrays, start=OwnNetwork(), out=str(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("start", [None, 3, ["scratch/linear"]])
+def test_a_start_that_is_neither_a_name_nor_a_module_is_refused_by_its_value(start, heard):
+    with pytest.raises(OptionError, match="expected the name of a start") as caught:
+        hs.finetune(hs.load("digits-8x8"), start=start)
+    assert "scratch/linear" in {each.address for each in hs.list_starts(like="scratch/linear")}
+    heard(caught.value)
+
+
+def test_a_limit_of_the_cache_that_is_no_size_is_refused_before_anything_is_computed(
+    arrays, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HEADSTART_CACHE_LIMIT", "plenty")
+    with pytest.raises(OptionError, match="is 'plenty'; expected a number of bytes"):
+        hs.finetune(arrays, start="scratch/linear", out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 

@@ -105,6 +105,39 @@ def test_rows_without_any_target_are_refused_with_the_first():
         hs.load(frame, label=LABELS)
 
 
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ([f"row {k}" for k in range(100)], "Column 'grade' holds 100 different values in 100 rows"),
+        (["x"] * 100, "'grade' of DataFrame has one class only; expected two or more"),
+    ],
+)
+def test_a_target_of_names_or_of_one_class_is_refused_among_several(column, words, heard):
+    frame = _rows(100, 3)
+    with pytest.raises(DataError, match=words) as caught:
+        hs.load(frame.assign(grade=column), label=LABELS)
+    assert hs.load(frame.assign(grade=column), label="kind,price").schema.parts
+    heard(caught.value)
+
+
+def test_names_in_a_list_are_said_to_be_written_in_one_text(heard):
+    with pytest.raises(OptionError, match="label is a list of 2 names") as caught:
+        hs.load(_rows(100, 3), label=["kind", "price"])
+    assert "Write it as label='kind,price'" in str(caught.value)
+    assert hs.load(_rows(100, 3), label="kind,price").schema.parts
+    heard(caught.value)
+
+
+def test_folds_of_several_targets_are_refused_before_anything_is_learned(tmp_path, heard):
+    data = hs.load(_rows(100, 3), label="kind,price")
+    with pytest.raises(OptionError, match=r"--folds divides data anew, .* several targets") as told:
+        hs.finetune(data, start="scratch/linear", folds=3, out=str(tmp_path / "a"), device="cpu")
+    assert not (tmp_path / "a").exists()
+    said = {"start": "scratch/linear", "num_steps": 2, "device": "cpu", "quiet": True}
+    assert hs.finetune(data, seeds=2, out=str(tmp_path / "b"), **said).metrics["seeds"]
+    heard(told.value)
+
+
 def test_a_name_says_the_parts_whatever_they_are_called():
     parts = [
         TargetPart("a, (b) 50%", CLASSIFICATION, 2),

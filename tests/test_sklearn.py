@@ -143,6 +143,24 @@ def test_what_cannot_be_learned_is_a_value_error_and_its_advice_helps(heard) -> 
         heard(each)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("num_steps", "options is 'num_steps'; expected a dict"),
+        ({"num_step": 5}, "options holds 'num_step', which is none. Did you mean 'num_steps'?"),
+        ({"out": "runs/a"}, "holds 'out', .* Say to_run"),
+        ({"seed": 3}, "holds 'seed', .* Say random_state"),
+    ],
+)
+def test_options_that_no_verb_takes_are_refused_and_not_overruled(options, sentence, heard) -> None:
+    X, y = np.eye(2).repeat(20, axis=0), np.arange(2).repeat(20)
+    with pytest.raises(hs.OptionError, match=sentence) as refused:
+        HeadstartClassifier(start="scratch/linear", options=options).fit(X, y)
+    right = HeadstartClassifier(start="scratch/linear", options={"num_steps": 5}, random_state=3)
+    assert right.fit(X, y).files_["model.json"]
+    heard(refused.value)
+
+
 def test_arrays_are_checked_as_scikit_learn_checks_them(fitted: HeadstartClassifier) -> None:
     for X, said in (([[1.0, np.inf]], "infinity"), ([[1.0]], "1 features"), ([1.0], "2D array")):
         with pytest.raises(ValueError, match=said):

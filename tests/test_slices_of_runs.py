@@ -78,3 +78,8 @@ def test_the_target_is_no_column_to_slice_by_and_no_other_is_proposed(run, heard
         hs.evaluate(run, slice=[label])
     assert "Did you mean" not in str(refused.value)
     heard(refused.value)
+
+
+def test_one_column_may_be_named_as_it_is(run):
+    named = hs.evaluate(run, slice="region").slices
+    assert named == hs.evaluate(run, slice=["region"]).slices

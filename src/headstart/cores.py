@@ -24,6 +24,12 @@ from pathlib import Path
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _WAITING_VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _SPINS = 1_000  # a few microseconds
+# Of scikit-learn, SciPy and pyarrow, imported after PyTorch, with what their threads keep.
+_ADDRESSES_TO_COME = 1_000_000_000
+ROOM_OF_LIBRARIES = (
+    "PyTorch alone takes 4 GB of addresses, with the libraries of a GPU. Raise the limit "
+    "(ulimit -v unlimited)"
+)
 _KERNEL_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux abbreviates them; the last is ARM's
 _WITHOUT_BF16 = {
@@ -217,3 +223,39 @@ def _left(folder: Path, limit: str, use: str, cache: tuple[str, ...]) -> Iterato
     rows = (line.split() for line in read_or_empty(folder / "memory.stat").splitlines())
     cached = sum(int(value) for name, value in rows if name in cache)
     yield int(said) - int(used) + cached
+
+
+def told_limit() -> str:
+    """Return the limit of memory that was set for this process, as words to follow."""
+    limit = _address_limit()
+    return "" if limit is None else f" (a limit of {limit / 1e9:.1f} GB is set)"
+
+
+def too_few_addresses(root: Path = Path("/")) -> str | None:
+    """Return why a limit of addresses leaves no room for libraries still to be imported, or None.
+
+    OpenBLAS, which SciPy brings, asks again for ever where the kernel gives it nothing: an import
+    would hang without a word. Asked where PyTorch is imported already; less than a gigabyte is few.
+
+    Args:
+        root: Where ``proc`` lies; where there is none nothing is said.
+    """
+    limit = _address_limit()
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        taken = int((root / "proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        if limit is not None and limit - taken < _ADDRESSES_TO_COME:
+            return (
+                f"There is not memory enough{told_limit()}: {taken / 1e9:.1f} GB of addresses are "
+                f"taken before any data is read. {ROOM_OF_LIBRARIES}."
+            )
+    return None
+
+
+def _address_limit() -> int | None:
+    """Return the bytes of addresses that this process may take (``ulimit -v``); None for any."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from headstart.cores import ROOM_OF_LIBRARIES, told_limit
 from headstart.errors import DeviceError, HeadstartError, RunFolderError
 
 # What the loader says where memory is short; torchvision goes on, and then misses its operators.
@@ -17,16 +18,6 @@ UNLOADED = (
 def explained(error: Exception) -> HeadstartError:
     """Return the sentence for a failure that is none of our own."""
     return _of_system(error) if isinstance(error, OSError) else _unexpected(error)
-
-
-def _memory_limit() -> str:
-    """Return the limit of memory that was set for this process, as words to follow."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return ""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return "" if limit == resource.RLIM_INFINITY else f" (a limit of {limit / 1e9:.1f} GB is set)"
 
 
 def _of_system(error: OSError) -> HeadstartError:
@@ -47,11 +38,15 @@ def _of_system(error: OSError) -> HeadstartError:
 
 def _unexpected(error: Exception) -> HeadstartError:
     said = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return DeviceError(
+            f"Memory ran out{told_limit()}{f' ({said})' if said else ''}. Close other programs, "
+            "raise the limit (ulimit -v unlimited), or give fewer samples."
+        )
     if any(words in said.lower() for words in UNLOADED):
         return DeviceError(
-            f"A library could not be loaded ({said}): there is not memory enough{_memory_limit()}. "
-            "PyTorch alone takes 4 GB of addresses, with the libraries of a GPU. Raise the limit "
-            "(ulimit -v unlimited), or close other programs."
+            f"A library could not be loaded ({said}): there is not memory enough{told_limit()}. "
+            f"{ROOM_OF_LIBRARIES}, or close other programs."
         )
     return HeadstartError(
         f"Something unexpected went wrong ({type(error).__name__}: {said}). "

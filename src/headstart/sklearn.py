@@ -12,6 +12,7 @@ measures by its own splits, so that a fit keeps only a few samples aside as its 
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from headstart.data import load
-from headstart.errors import DataError, OptionError
+from headstart.errors import DataError, OptionError, did_you_mean
 from headstart.recipes.carried import opened, read_files
 from headstart.recipes.finetune import finetune
 from headstart.recipes.fit import fit as fit_best
@@ -36,6 +37,8 @@ from headstart.tasks import TASKS
 from headstart.types import Prediction
 
 _PLAIN_NAME = re.compile(r"-?\w+([ -]\w+)*")
+_OWN = {n: f"{n}=…" for n in ("start", "budget", "device")}  # what the estimator says itself
+_OWN |= {"seed": "random_state=…", "quiet": "verbose=…", "out": "to_run(…)", "data": "fit(X, y)"}
 _MISSING_NAMES = frozenset(("nan", "na", "none", "null", "nat"))
 
 
@@ -141,13 +144,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _made(self, data: Any, out: str, seed: int) -> Run:
         """Fit from the start that was named, or from the best one that is found."""
+        verb = fit_best if self.start is None else finetune
+        _check_said(self.options, inspect.signature(verb).parameters)
         given: dict[str, Any] = {**(self.options or {}), "device": self.device, "seed": seed}
         given |= {"quiet": not self.verbose, "out": out}
         if self.budget is not None:
             given["budget"] = self.budget
         if self.start is not None:
             given["start"] = self.start
-        run = fit_best(data, **given) if self.start is None else finetune(data, **given)
+        run = verb(data, **given)
         if not isinstance(run, Run):
             raise OptionError("options holds 'dry_run', which fits nothing. Leave it out.")
         return run
@@ -379,3 +384,17 @@ def _rows(X: Any, places: np.ndarray) -> Any:
     if isinstance(X, list):
         return [X[place] for place in places]
     return X.iloc[places].reset_index(drop=True) if hasattr(X, "iloc") else X[places]
+
+
+def _check_said(options: object, known: Mapping[str, object]) -> None:
+    """Refuse options that the verb does not take, or that the estimator says in its own words."""
+    if options is not None and not isinstance(options, Mapping):
+        told = "expected a dict. Write it like {'num_epochs': 5}."
+        raise OptionError(f"options is {options!r:.40}; {told}")
+    for name in options or ():
+        told = f"which the estimator says itself. Say {_OWN.get(name)} in its place."
+        if name not in _OWN:
+            near = did_you_mean(str(name), list(known))
+            told = f"which is none.{near} 'headstart help finetune' (or fit) lists them."
+        if name in _OWN or name not in known:
+            raise OptionError(f"options holds '{name}', {told}")

@@ -595,3 +595,20 @@ def test_rows_of_several_annotators_are_one_sample(tmp_path, column):
 def test_lists_of_one_number_are_numbers():
     frame = pd.DataFrame({"text": TEXTS, "label": [[i + 0.5] for i in range(N)]})
     assert load(frame).schema.task == "regression"
+
+
+def test_a_sample_that_its_raters_put_into_two_splits_is_refused(tmp_path, heard):
+    rows = [
+        {"text": TEXTS[i], "rater": k, "label": CLASSES[i % 2], "split": ("train", "test")[i > 20]}
+        for i in range(N)
+        for k in range(2)
+    ]
+    path = tmp_path / "rated.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    assert len(load(path).test) == N - 21
+    rows[1]["split"] = "test"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    with pytest.raises(DataError, match="puts one sample on two sides: 'train' in row 1") as caught:
+        load(path)
+    assert truth(load(path, drop="split")) == wanted()
+    heard(caught.value)

@@ -181,3 +181,21 @@ def test_files_of_which_some_have_no_captions_are_refused(tmp_path, heard):
     (tmp_path / "test.csv").unlink()
     assert held(load(str(tmp_path))) == EXPECTED
     heard(caught.value)
+
+
+@pytest.mark.parametrize("column", ["split", "subset"])
+def test_an_image_in_two_given_splits_is_refused_and_the_advice_is_followed(
+    tmp_path, heard, column
+):
+    path = as_table(tmp_path)
+    frame = pd.read_csv(path)
+    images = frame["file_name"].unique().tolist()
+    sides = [("train", "test")[images.index(name) >= 20] for name in frame["file_name"]]
+    torn = frame.assign(**{column: [*sides[:-1], "train"]})
+    torn.to_csv(path, index=False)
+    with pytest.raises(DataError, match="puts one image on two sides: 'test' in row 59") as caught:
+        load(str(path))
+    assert held(load(str(path), drop=column)) == EXPECTED
+    heard(caught.value)
+    frame.assign(**{column: sides}).to_csv(path, index=False)
+    assert len(load(str(path)).test) == 10

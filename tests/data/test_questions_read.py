@@ -102,6 +102,7 @@ def test_questions_of_one_context_stay_on_one_side(tmp_path):
         for split in (dataset.train, dataset.val, dataset.test)
     ]
     assert all(sides)
+    assert "Questions of one 'context' belong together" in " ".join(dataset.notes)
     assert len(set.union(*sides)) == sum(map(len, sides))
 
 
@@ -163,9 +164,15 @@ def of_numbers(row):
     row["answers"] = [1, 2]
 
 
+def uneven(row):
+    row["answers"] = {"text": ["Ada2", "Rome2"], "answer_start": [4]}
+
+
+@pytest.mark.parametrize("task", ["question-answering", "auto"])
 @pytest.mark.parametrize(
     ("change", "match"),
     [
+        (uneven, r"Column 'answers' holds .* in row 5"),
         (elsewhere, r"'Rome2' of row 5 of .* stands there 2 times, where its place is 0"),
         (nowhere, r"The answer 'Paris' of row 5 of .* does not stand in its context"),
         (bare, r"Column 'context' is empty in row 5"),
@@ -173,11 +180,11 @@ def of_numbers(row):
         (of_numbers, r"Column 'answers' holds '\[1, 2\]' in row 5"),
     ],
 )
-def test_what_cannot_be_learned_is_refused_by_its_row(change, match, tmp_path, heard):
+def test_what_cannot_be_learned_is_refused_by_its_row(change, match, task, tmp_path, heard):
     def load(made):
         path = tmp_path / "a.jsonl"
         path.write_text("\n".join(json.dumps(row) for row in made))
-        return hs.load(str(path), task="question-answering")
+        return hs.load(str(path), task=task)
 
     made = rows()
     whole = copy.deepcopy(made[4])

@@ -175,3 +175,26 @@ def test_another_task_than_the_tags_ask_for_is_refused():
     words, tags = _many()
     with pytest.raises((DataError, OptionError)):
         load((words, tags), task="regression")
+
+
+@pytest.mark.parametrize("place", [0, 7])
+def test_a_row_without_words_is_left_out_and_hides_no_tags(place):
+    words, tags = _many()
+    frame = pd.DataFrame({"tokens": words, "ner_tags": tags})
+    frame = pd.concat(
+        [frame[:place], pd.DataFrame({"tokens": [[]], "ner_tags": [[]]}), frame[place:]]
+    )
+    data = load(frame.reset_index(drop=True))
+    assert data.schema.task == "token-classification"
+    assert len(data.train) + len(data.val) + len(data.test) == len(words)
+
+
+def test_tags_that_are_too_few_in_every_row_are_refused_by_the_first(heard):
+    words, tags = _many()
+    frame = pd.DataFrame({"tokens": words, "ner_tags": [row[:-1] for row in tags]})
+    with pytest.raises(
+        DataError, match="Row 1 of the DataFrame has 7 words in 'tokens' and 6"
+    ) as caught:
+        load(frame)
+    assert load(frame.assign(ner_tags=tags)).schema.task == "token-classification"
+    heard(caught.value)

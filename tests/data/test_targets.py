@@ -226,3 +226,39 @@ def test_load_reads_several_labels_of_texts(tmp_path):
     assert load(joined).fingerprint != lists.fingerprint
     one = load(pd.DataFrame({"text": texts, "label": genres}).explode("label"))
     assert one.schema.task == "classification"
+
+
+def test_days_as_a_target_are_refused_and_a_number_of_each_is_learned(tmp_path, heard):
+    days = pd.date_range("2024-01-01", periods=60)
+    frame = pd.DataFrame({"a": range(60), "b": [i % 7 for i in range(60)], "due": days.astype(str)})
+    with pytest.raises(DataError, match="holds dates such as '2024-01-01'") as caught:
+        load(frame, label="due")
+    numbers = (days - days[0]).days
+    assert load(frame.assign(due=numbers), label="due").schema.task == "regression"
+    heard(caught.value)
+
+
+def test_a_column_of_names_that_all_differ_is_said_to_be_no_classes_perhaps(heard):
+    frame = pd.DataFrame(
+        {"a": range(60), "id": [f"n{i}" for i in range(60)], "kind": ["x", "y"] * 30}
+    )
+    with pytest.raises(DataError, match="Where these are no classes, name another") as caught:
+        load(frame, label="id")
+    assert load(frame, label="kind").schema.classes == ("x", "y")
+    heard(caught.value)
+
+
+@pytest.mark.parametrize("name", ["val_fraction", "test_fraction", "max_bad_fraction", "seed"])
+@pytest.mark.parametrize("value", ["0.2", None, True, float("nan")])
+def test_numbers_of_another_type_are_refused_by_their_name(name, value):
+    with pytest.raises(OptionError, match=f"{name} is {value!r}; expected"):
+        load((np.zeros((60, 2)), ["a", "b"] * 30), **{name: value})
+
+
+def test_numbers_whose_squares_are_none_are_refused_and_divided_ones_are_learned(heard):
+    values = np.linspace(1.0, 2.0, 60) * 1e200
+    frame = pd.DataFrame({"a": range(60), "y": values})
+    with pytest.raises(DataError, match=r"holds 1e\+200 in row 1 .* Divide the column") as caught:
+        load(frame, label="y")
+    assert load(frame.assign(y=values / 1e200), label="y").schema.task == "regression"
+    heard(caught.value)

@@ -10,6 +10,7 @@ import pytest
 from headstart.decoding import WritingRules, begin_search, written_by
 from headstart.decoding.following import brief, follow, likeliest
 from headstart.decoding.greedy import draw_token
+from headstart.decoding.writing_options import Writing
 from headstart.types.texts import Telling
 
 END, FILL = 0, 0
@@ -216,3 +217,11 @@ def _cut(rows):
     for row in rows.tolist():
         found.append(row[: row.index(LAST) + 1] if LAST in row else row)
     return found
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "num_beams", "temperature", "top_p", "seed"])
+@pytest.mark.parametrize("value", ["0.7", True, [1]])
+def test_what_is_said_of_writing_by_no_number_is_a_problem(name, value):
+    (told,) = Writing(**{name: value}).problems()
+    assert f"{name} is {value!r}, expected a" in told
+    assert Writing(temperature=np.float32(0.5), seed=np.int64(3)).problems() == []

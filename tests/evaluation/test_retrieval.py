@@ -9,6 +9,7 @@ from headstart.evaluation.retrieval import (
     MEAN_RECALL,
     TO_IMAGE,
     TO_TEXT,
+    Ranks,
     mean_and_error,
     rank_pairs,
     recall_name,
@@ -120,3 +121,18 @@ def test_an_image_without_a_text_is_refused(heard):
         rank_pairs(images, texts[:, 1:], owners, np.arange(len(texts)))
     assert len(rank_pairs(images, texts, owners, np.arange(len(texts))).of_images) == len(images)
     heard(caught.value)
+
+
+def test_of_few_texts_that_find_their_image_the_interval_is_still_one():
+    draw, held, widths = np.random.default_rng(0), 0, []
+    for _ in range(200):
+        counts = draw.integers(1, 3, 24)
+        found = [draw.random(num) < 0.1 for num in counts]
+        owners = np.repeat(np.arange(24), counts)
+        ranks = Ranks(np.ones(24, np.int64), np.where(np.concatenate(found), 1, 9), owners)
+        figure = score_retrieval(ranks, num_resamples=0).figures["text_to_image_r1"]
+        assert figure.value == np.concatenate(found).mean()
+        held += figure.low <= 0.1 <= figure.high
+        widths.append(figure.high - figure.low)
+    assert held >= 188
+    assert np.mean(widths) < 0.3  # a bootstrap of so few had 0.76

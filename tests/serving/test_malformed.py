@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 from serving_process import ServingProcess
 
+from headstart.serving.refusals import Refusal
+from headstart.serving.tensors import texts_of
+
 
 @pytest.fixture(scope="module")
 def server(mlp_bundle, image_bundle):
@@ -230,3 +233,11 @@ def test_a_body_without_an_end_is_cut_at_the_limit(server, paths):
 def test_the_server_lives_and_has_not_failed_once(server):
     assert server.get("/v2/health/ready") == {"ready": True}
     assert "fault:" not in server.log
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_numbers_are_no_texts_whatever_they_would_look_like(dtype):
+    said = "'text' was sent as (FP32|INT64|BOOL); expected BYTES"
+    with pytest.raises(Refusal, match=said):
+        texts_of({"text": np.ones(2, dtype)}, "text")
+    assert texts_of({"text": np.array(["1.0", b"a"], object)}, "text") == ["1.0", "a"]

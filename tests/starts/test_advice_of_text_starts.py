@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from tiny_text import TEXTS, tiny_record
 from torch import nn
 
+from headstart.errors import StartError
 from headstart.preprocessing.tokens import read_tokenizer
 from headstart.preprocessing.unread import measure
 from headstart.preprocessing.vocabulary import load_tokenizer, train_tokenizer
@@ -331,3 +332,21 @@ def test_texts_of_another_language_take_another_start_as_advised(heard) -> None:
     assert unread(texts, dict.fromkeys(texts[0].split(), 1)) == []
     assert learned.num_features > 0
     heard(told)
+
+
+def test_a_folder_of_pickled_weights_is_converted_by_the_very_line_that_is_advised(
+    saved, tmp_path, heard
+) -> None:
+    import safetensors.torch
+
+    place = Place(tmp_path, saved)
+    folder = place.without("model.safetensors")
+    state = safetensors.torch.load_file(saved / "model.safetensors")
+    tied = {**state, "tied": next(iter(state.values()))}  # two names, one tensor: as tied weights
+    torch.save(tied, folder / "pytorch_model.bin")
+    with pytest.raises(StartError, match="is a pickle file") as refused:
+        find_start(str(folder))
+    line = str(refused.value).partition("where you trust it: ")[2].rstrip(".")
+    eval(line, {"safetensors": safetensors, "torch": torch})
+    assert built(folder).num_features == built(saved).num_features
+    heard(refused.value)

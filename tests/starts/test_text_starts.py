@@ -287,6 +287,19 @@ def test_weights_in_parts_are_read(save_text):
     assert torch.equal(features(parts, TEXTS), features(whole, TEXTS))
 
 
+@pytest.mark.usefixtures("needs_transformers")
+def test_layers_that_the_configuration_does_not_name_are_said_to_be_left_out(save_text):
+    folder = save_text("bert")
+    notes: list[str] = []
+    with listen(lambda kind, fields: notes.append(str(fields.get("text")))):
+        build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
+        assert not [note for note in notes if "left out" in note]
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+        build_encoder(find_start(str(folder)), BuildRequest(texts=TEXTS))
+    assert [note for note in notes if "of layers that its config.json does not name" in note]
+
+
 def test_folders_that_cannot_be_starts_are_refused(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "whisper"}))
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")

@@ -192,3 +192,24 @@ def test_the_default_strategy_is_one_rule():
     assert default_strategy(make_start("vit", "imagenet"))[0] is STRATEGIES["lp-ft"]
     assert default_strategy(make_start())[0] is STRATEGIES["full"]
     assert all(name == strategy.name for name, strategy in STRATEGIES.items())
+
+
+@pytest.mark.parametrize("value", ["yes", 2])
+def test_a_switch_takes_yes_or_no_and_nothing_else(value):
+    with pytest.raises(OptionError, match=f"ema is {value!r}, expected True or False"):
+        check_options(TrainingOptions(ema=value))
+
+
+def test_one_name_where_several_are_taken_is_one_of_several():
+    @takes(FitOptions)
+    def verb(options: FitOptions) -> object:
+        """Say what was asked.
+
+        Returns:
+            The options.
+        """
+        return options
+
+    assert verb("x", starts="scratch/linear", log="csv").starts == ("scratch/linear",)
+    assert verb("x", starts=["a", "b"]).starts == ["a", "b"]
+    assert verb("x", value_range="04").value_range == "04"  # no numbers: refused as what it is

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -215,15 +216,20 @@ def _check_options(
     seed: int,
 ) -> None:
     problems = [
-        f"{name} is {value}; expected a number between 0 and 1, both excluded."
+        f"{name} is {value!r}; expected a number between 0 and 1, both excluded."
         for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction))
-        if not 0 < value < 1
+        if not (_is_real(value) and 0 < value < 1)
     ]
-    if not 0 <= max_bad_fraction <= 1:
-        problems.append(f"max_bad_fraction is {max_bad_fraction}; expected a share from 0 to 1.")
-    if seed < 0:
-        problems.append(f"seed is {seed}; expected 0 or more.")
+    if not (_is_real(max_bad_fraction) and 0 <= max_bad_fraction <= 1):
+        problems.append(f"max_bad_fraction is {max_bad_fraction!r}; expected a share from 0 to 1.")
+    if not (_is_real(seed) and isinstance(seed, Integral) and seed >= 0):
+        problems.append(f"seed is {seed!r}; expected a whole number, 0 or more.")
     _raise(problems + option_problems(options))
+
+
+def _is_real(value: object) -> bool:
+    """Return whether a value is a number; yes and no are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _raise(problems: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headstart.preprocessing import Preprocess
 
 DEFAULT_LABEL = "label"
+MOST_NAMES = 20  # of columns in a list: more are values
 ALL = "all"  # said of columns beside texts or images
 FOLDER = "folder"  # said of groups: the folder inside a class folder
 # One value a sample, or by the path of each: an array, a Series, a list, a dict.
@@ -102,7 +103,8 @@ class ReadOptions:
             return tuple(column.name for column in self.columns)
         if self.beside == (ALL,) and ALL not in columns:
             return tuple(columns)
-        return tuple(dict.fromkeys((*self.beside, *self.kept_columns)))
+        named = dict.fromkeys((*self.beside, *self.kept_columns))
+        return tuple(column for column in named if column not in self.drop)
 
     @property
     def said_task(self) -> TaskName | None:
@@ -203,10 +205,22 @@ def refuse_values(**named: object) -> None:
     """
     for name, value in named.items():
         if value is not None and not isinstance(value, str) and hasattr(value, "__len__"):
+            if name in ("label", "text") and isinstance(value, (list, tuple)) and _are_names(value):
+                joined = ",".join(value)
+                raise OptionError(
+                    f"{name} is a {type(value).__name__} of {len(value)} names; expected them in "
+                    f"one text. Write it as {name}='{joined}'."
+                )
             raise OptionError(
                 f"{name} is a {type(value).__name__} of {len(value):,} values; expected the name "
                 f"of a column. Make it one: load(data.assign({name}=values), {name}='{name}')."
             )
+
+
+def _are_names(values: Sequence[object]) -> bool:
+    """Return whether values may be the names of several columns, and no column themselves."""
+    are_words = all(isinstance(value, str) for value in values)
+    return are_words and 0 < len({*values}) == len(values) < MOST_NAMES
 
 
 def option_problems(options: ReadOptions) -> list[str]:

@@ -93,10 +93,15 @@ def find_roles(
         )
     main = [column for column in (roles.column, roles.second) if column is not None]
     columns = options.joined_among([column for column in free if column not in main])
+    if not columns:
+        raise DataError(
+            f"No column of {table.where} is left to stand beside {quoted(main)}; expected one or "
+            "more. Name others, or leave --beside out."
+        )
     if wrong := [c for c in columns if c in main or c not in free]:
         raise DataError(
             f"Column {quoted(wrong)} of {table.where} cannot stand beside {quoted(main)}: expected "
-            f"other columns than the target and the texts or images, such as "
+            f"other columns than the target, groups, splits and inputs, such as "
             f"{quoted([c for c in free if c not in main], limit=3)}. Name those, or --beside all."
         )
     called = f"{MODALITIES[roles.modality].nouns} (column {quoted(main)})"

@@ -21,6 +21,7 @@ from headstart.data.times import latest
 from headstart.errors import DataError, did_you_mean, quoted
 from headstart.tasks import array_of
 
+MOST_SMALL = 20  # more classes than these, most of them too small, are probably none
 TRAIN, VAL, TEST = (SPLIT_CODES[name] for name in SPLIT_NAMES)
 
 
@@ -342,9 +343,11 @@ def _check_class_sizes(records: Records, splits: np.ndarray, made: Sequence[str]
     one, several = NOUNS[records.modality]
     number = f"{counts[first]} usable {one if counts[first] == 1 else several}{inside}"
     more = f" ({len(small) - 1} more such classes)" if len(small) > 1 else ""
+    is_none = len(small) > max(MOST_SMALL, len(counts) // 2)
+    other = " Where these are no classes, name another column with --label." if is_none else ""
     raise DataError(
         f"Class '{records.classes[first]}' has {number}{more}; at least {len(sides)} are needed, "
-        f"one each for {', '.join(sides)}. Add {several} or remove the class."
+        f"one each for {', '.join(sides)}. Add {several} or remove the class.{other}"
     )
 
 

@@ -27,6 +27,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.quick import HEAD
 from headstart.data.roles import prose_kind
 from headstart.errors import DataError, quoted
+from headstart.preprocessing.dates import is_like_a_date
 from headstart.preprocessing.doubtful_points import doubtful_points
 from headstart.preprocessing.numbers import find_number_format, is_code, read_number
 from headstart.tasks import (
@@ -154,6 +155,7 @@ def _decide(
                 f"{len(numbers):,} other values are numbers. Correct it, or say "
                 "--task classification if all of them are classes."
             )
+        _refuse_days(values, what)
         return CLASSIFICATION, _several_in_a_cell(values, what)
     if real is not None:
         return REGRESSION, (
@@ -173,6 +175,23 @@ def _decide(
             "--task regression otherwise)."
         )
     return CLASSIFICATION, None
+
+
+def _refuse_days(values: Sequence[object], what: str) -> None:
+    """Refuse days, most of which occur once: they are neither classes nor numbers.
+
+    Raises:
+        DataError: If so.
+    """
+    words = list(dict.fromkeys(v for v in different(values) if isinstance(v, str)))
+    if len(words) <= MANY_VALUES or 2 * len(words) <= len(values):
+        return
+    if sum(map(is_like_a_date, words)) >= MOSTLY * len(words):
+        raise DataError(
+            f"{what} holds dates such as {quoted(words, limit=2)}; expected classes or numbers. "
+            "Make a number of each, such as the days since the first, or a class, such as its "
+            "month, or name another column with --label."
+        )
 
 
 def _are_texts(values: Sequence[object]) -> bool:

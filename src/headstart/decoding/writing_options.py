@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any
 
 from headstart.types.texts import Telling
@@ -40,7 +41,14 @@ class Writing:
 
     def problems(self) -> list[str]:
         """Return a sentence for all that is out of range or means nothing."""
-        found = []
+        whole = {"max_tokens", "num_beams", "seed"}
+        found = [
+            f"{name} is {value!r}, expected a {'whole ' if name in whole else ''}number"
+            for name, value in self.said.items()
+            if isinstance(value, bool) or not isinstance(value, Integral if name in whole else Real)
+        ]
+        if found:
+            return found
         tokens, beams, warmth, share = (
             self.max_tokens,
             self.num_beams,

@@ -117,6 +117,7 @@ def evaluate(
         >>> import headstart as hs
         >>> print(hs.evaluate("runs/digits").report())  # doctest: +SKIP
     """
+    from headstart.data.options import names_of
     from headstart.engines import passes_by, require_engine
     from headstart.model import model_outputs
     from headstart.recipes.learned import not_learned_from
@@ -126,6 +127,7 @@ def evaluate(
     from headstart.tuning.decisions import Decisions
     from headstart.tuning.engine_rule import engine_rule
 
+    wanted = None if slice is None else names_of(slice)
     opened = run if isinstance(run, Run) else Run(run)
     check_finished(opened)
     require_engine(engine)
@@ -138,7 +140,7 @@ def evaluate(
         schema = model.schema
         dataset = _as_own_truths(opened, dataset)
         _check_schema(opened, dataset)
-        check_slices(dataset, slice)
+        check_slices(dataset, wanted)
         chosen, left_out = not_learned_from(opened, dataset)
         each = model.prepare(dataset, "test", chosen)
         test = each[0]
@@ -150,7 +152,7 @@ def evaluate(
         scores = model.task.scores(outputs, targets, schema, seed=seed, groups=groups)
         looks = _looks(model, logits, outputs, targets, test, groups)
         decided = model.task.decisions(outputs)
-        parts = sliced(dataset, test.ids, model.task, decided, targets, wanted=slice, seed=seed)
+        parts = sliced(dataset, test.ids, model.task, decided, targets, wanted=wanted, seed=seed)
         argument = schema.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     counts = {"test": len(test)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,13 @@ def check_matching(run: Run, texts: str | None, images: str | None) -> bool:
     from headstart.tasks import find_task
 
     task = find_task(run.schema.task)
+    given = (("texts", texts, "a file with a text a line"), ("images", images, "a folder of them"))
+    for name, value, expected in given:
+        if value is not None and not isinstance(value, (str, os.PathLike)):
+            raise OptionError(
+                f"{name} is of type {type(value).__name__}; expected the path of {expected}. Write "
+                "them there."
+            )
     said = [f"--{name}" for name, value in (("texts", texts), ("images", images)) if value]
     if not task.matches_texts and said:
         raise OptionError(

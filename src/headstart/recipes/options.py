@@ -10,7 +10,7 @@ type checker and an editor it has the record's own signature, with types and def
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from datetime import timedelta
 from functools import wraps
 from textwrap import fill, indent
@@ -270,6 +270,7 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
                 _refuse_for_load(verb.__name__, kwargs, signature)
                 raise TypeError(f"{verb.__name__}(): {error}") from None
             said = record(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
+            said = replace(said, **_as_several(said, options))  # type: ignore[type-var]
             launch_if_asked(verb.__name__, getattr(said, "num_processes", 1))
             with quietly(bool(getattr(said, "quiet", False))):
                 return body(said)
@@ -298,6 +299,12 @@ def hushes(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return verb
+
+
+def _as_several(said: object, options: Sequence[Stated]) -> dict[str, tuple[str, ...]]:
+    """Return the options that take several names and were given one as it is, as one of several."""
+    values = {one.name: getattr(said, one.name) for one in options if one.takes_names}
+    return {name: (value,) for name, value in values.items() if isinstance(value, str)}
 
 
 def _plain(value: Any) -> Any:

@@ -39,8 +39,15 @@ def find_given(start: str | nn.Module, spec: ImageSpec | None) -> tuple[Start, n
         return found, None
     from copy import deepcopy
 
+    from torch.nn import Module
+
     from headstart.starts import Encoder, wrap_module
 
+    if not isinstance(start, Module):
+        raise OptionError(
+            f"start is {start!r:.60}; expected the name of a start, such as 'scratch/linear', a "
+            "folder, or a torch module. 'headstart starts' lists them."
+        )
     if isinstance(start, Encoder):
         if spec is not None:
             raise OptionError(

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from headstart.errors import HeadstartError, OptionError, ProcessLost
+from headstart.cores import too_few_addresses
+from headstart.errors import DeviceError, HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
 from headstart.recipes.plan import is_same_run
 from headstart.recipes.run import Run
@@ -99,6 +100,8 @@ def company_of(device: str) -> AbstractContextManager[Company]:
     if _variable("WORLD_SIZE", 1) < 2:
         from headstart.training.company import Alone
 
+        if (narrow := too_few_addresses()) is not None:
+            raise DeviceError(narrow)
         return nullcontext(Alone(device))
     from headstart.training.processes.launch import joined
 

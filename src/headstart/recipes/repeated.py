@@ -132,15 +132,15 @@ def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
 
 
 def _refuse_words(options: FinetuneOptions | FitOptions, dataset: Dataset) -> None:
-    """Refuse to divide anew what has a tag a word, or a text a sample."""
-    task = find_task(dataset.schema.task)
-    if not (task.tells_words or task.tells_texts or task.finds_texts or task.matches_texts):
-        return
-    what = "tags of words" if task.tells_words else "texts to write"
+    """Refuse to divide anew what has a tag a word, or a text a sample; folds of several targets."""
+    task, has_parts = find_task(dataset.schema.task), bool(dataset.schema.parts)
+    what = "several targets" if has_parts else ""
+    what = "tags of words" if task.tells_words else what
+    what = "texts to write" if task.tells_texts else what
     what = "answers to find" if task.finds_texts else what
     what = "captions to match" if task.matches_texts else what
-    said = {"--folds": options.folds, "--learning-curve": options.learning_curve}
-    if names := [name for name, value in said.items() if value]:
+    said = {"--folds": options.folds, "--learning-curve": options.learning_curve and not has_parts}
+    if what and (names := [name for name, value in said.items() if value]):
         divide = "divides" if len(names) == 1 else "divide"
         raise OptionError(
             f"{' and '.join(names)} {divide} data anew, and {dataset.name} has {what} "

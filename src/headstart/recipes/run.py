@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError, RunFolderError
 from headstart.recipes.findings import tell_findings
+from headstart.storage.records import find_record
 from headstart.types import BadSample, Prediction, Schema
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ class Run:
                     f"{self.path} holds an unfinished run that has no model yet; expected a "
                     f"finished one. Wait for it, or go on with the same command and --out "
                     f"{shlex.quote(str(self.path))} --resume."
+                )
+            from headstart.bundles.records import BUNDLE
+
+            if (self.path / BUNDLE).is_file():
+                raise RunFolderError(
+                    f"{self.path} is a bundle, an export that a server answers with; expected the "
+                    f"run that it was made from. Give that, or say headstart serve "
+                    f"{shlex.quote(str(self.path))}."
                 )
             raise RunFolderError(
                 f"{self.path} is not a run folder (it has no model.json); expected the --out of a "
@@ -246,16 +254,7 @@ class Run:
         )
 
     def _read(self, name: str) -> dict[str, Any]:
-        try:
-            record: dict[str, Any] = json.loads((self.path / name).read_text())
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise RunFolderError(
-                f"{self.path / name} is damaged ({error}); expected JSON that headstart wrote. Run "
-                f"the training again with --overwrite."
-            ) from error
-        return record
+        return find_record(self.path, name) or {}
 
 
 def open_run(path: str | Path, *, module: nn.Module | None = None) -> Run:

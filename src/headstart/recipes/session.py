@@ -95,8 +95,10 @@ def session(
         DeviceError: If memory runs out.
         Interrupted: On Ctrl-C.
     """
+    from headstart.storage.cache import said_limit
     from headstart.tuning.stop import leaving_at_once
 
+    said_limit()  # refused before anything is computed
     path = Path(out) if out is not None else default_out(dataset, resume=resume)
     if out is None and not resume:  # a launcher may have started this again
         former = default_out(dataset, resume=True)

@@ -141,12 +141,13 @@ def texts_of(arrays: Mapping[str, np.ndarray], name: str) -> list[str]:
     """Return the texts of a tensor of BYTES.
 
     Raises:
-        Refusal: If one is not UTF-8, or it holds no texts.
+        Refusal: If one is not UTF-8, or it was declared as numbers.
     """
+    array = as_declared(arrays[name], "object", name)
     try:
         return [
             value.decode() if isinstance(value, bytes) else str(value)
-            for value in arrays[name].ravel().tolist()
+            for value in array.ravel().tolist()
         ]
     except UnicodeDecodeError:
         raise bad_request(f"'{name}' holds bytes that are no UTF-8.") from None

@@ -107,8 +107,12 @@ def parse_address(text: str) -> Address:
     return Address(text, "hub", text) if _is_hub_id(text) else Address(text, "unknown")
 
 
-def refuse_pickle(path: Path) -> None:
+def refuse_pickle(path: Path, place: Path | None = None) -> None:
     """Refuse a file that has to be unpickled, because unpickling runs code from the file.
+
+    Args:
+        path: The file.
+        place: Where its weights are looked for; None for a file of its name beside it.
 
     Raises:
         StartError: If the name ends like a pickle.
@@ -117,8 +121,8 @@ def refuse_pickle(path: Path) -> None:
         raise StartError(
             f"'{path}' is a pickle file, which can run code when it is opened. Starts are read "
             f"from safetensors only. Convert it once, where you trust it: safetensors.torch."
-            f"save_file(torch.load('{path.name}', weights_only=True), "
-            f"'{path.with_suffix('.safetensors').name}')."
+            f"save_file({{name: tensor.clone() for name, tensor in torch.load('{path}', "
+            f"weights_only=True).items()}}, '{place or path.with_suffix('.safetensors')}')."
         )
 
 
@@ -197,7 +201,7 @@ def _folder(text: str, path: Path) -> Address:
     if not (path / WEIGHTS_NAME).is_file() and not (is_text and (path / SHARDS_NAME).is_file()):
         pickles = sorted(p for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES)
         if pickles:
-            refuse_pickle(pickles[0])
+            refuse_pickle(pickles[0], path / WEIGHTS_NAME)
         hint = "Was the run finished?" if has_run else f"Save the weights as {WEIGHTS_NAME}."
         raise StartError(f"The folder '{path}' holds no {WEIGHTS_NAME}. {hint}")
     kind: Kind = "run" if has_run else "transformers" if is_text else "folder"

@@ -85,6 +85,24 @@ def without_cache(error: CacheError) -> None:
     note_once(told, cause="cache")
 
 
+def said_limit() -> int | None:
+    """Return the bytes that ``HEADSTART_CACHE_LIMIT`` lets the cache hold; None where not set.
+
+    Raises:
+        OptionError: If the variable holds something else.
+    """
+    said = os.environ.get(_LIMIT, "").strip()
+    if not said:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]B)?", said, re.IGNORECASE)
+    if found is None:
+        raise OptionError(
+            f"{_LIMIT} is '{said}'; expected a number of bytes, or one with KB, MB, GB or TB. "
+            f"Set it to 20GB, for example, or leave it out."
+        )
+    return int(float(found[1]) * _UNITS[(found[2] or "").upper()])
+
+
 def cache_limit(root: Path) -> int:
     """Return how many bytes the cache may hold.
 
@@ -97,15 +115,8 @@ def cache_limit(root: Path) -> int:
     Raises:
         OptionError: If the variable holds something else.
     """
-    said = os.environ.get(_LIMIT, "").strip()
-    if said:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]B)?", said, re.IGNORECASE)
-        if found is None:
-            raise OptionError(
-                f"{_LIMIT} is '{said}'; expected a number of bytes, or one with KB, MB, GB or TB. "
-                f"Set it to 20GB, for example, or leave it out."
-            )
-        return int(float(found[1]) * _UNITS[(found[2] or "").upper()])
+    if (said := said_limit()) is not None:
+        return said
     held = sum(entry.num_bytes for entry in list_cache(root))
     try:
         return (shutil.disk_usage(existing_parent(root)).free + held) // 2

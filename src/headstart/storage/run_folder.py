@@ -59,6 +59,7 @@ _OWN_FILES = frozenset(
     )
 )
 _CLAIM = frozenset(("lock", "owner"))  # in the state: the lock, and who holds it
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))  # there is no room for it
 _REMAINS = frozenset(("nan_report.json",))  # of a failed run: neither undone nor in the way
 
 
@@ -354,7 +355,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _is_full(error: BaseException | None) -> bool:
     """Return whether a full disk has ended a run: it goes on from what stands there, if little."""
     cause = getattr(error, "__cause__", None)
-    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
 @contextlib.contextmanager
@@ -372,12 +373,14 @@ def disk_errors(path: Path, num_bytes: int, way: str = "go on with --resume") ->
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             need = f"{decimal(num_bytes)} are needed" if num_bytes else "more is needed"
-            raise RunFolderError(
-                f"The disk that holds {path} is full ({need}); what was saved before is intact. "
-                f"Free some space and {way}."
-            ) from error
+            full, free = f"The disk that holds {path} is full ({need})", "Free some space"
+            if error.errno == errno.EFBIG:
+                full = f"A file in {path} is larger than this process may write (ulimit -f)"
+                free = "Raise the limit (ulimit -f unlimited)"
+            told = f"{full}; what was saved before is intact. {free} and {way}."
+            raise RunFolderError(told) from error
         raise RunFolderError(
             f"{path} cannot be written ({error.strerror or error}); expected a folder that you may "
             f"write. Choose another --out."

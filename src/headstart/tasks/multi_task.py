@@ -61,6 +61,11 @@ class MultiTask(Task):
             own = part.present(rows[:, place])
             if not len(own):
                 raise DataError(f"{name} has no value of the target '{part.label}'. Leave it out.")
+            if part.num_classes == 1:
+                raise DataError(
+                    f"The target '{part.label}' of {name} has one class only; expected two or "
+                    "more. Leave it out of --label."
+                )
             names = [str(k) for k in range(part.num_classes)]
             part.task.check_learnable(f"'{part.label}' of {name}", own, names)
 

@@ -37,6 +37,9 @@ from headstart.types import Comparison, Figure, Measure, Prediction, Rows, Schem
 NUM_QUANTILES = 10
 
 
+MOST = 1e150  # of a target: sums of squares of them are still finite
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Regression(Task):
     """A number a sample: targets float64, shape (N,), outputs values in the same units."""
@@ -50,6 +53,13 @@ class Regression(Task):
         if len(strange):
             place = int(strange[0])
             _refuse_number(column.values[place], column, place)
+        if len(huge := np.flatnonzero(np.abs(numbers) > MOST)):
+            place = int(huge[0])
+            raise DataError(
+                f"{column.what} holds {numbers[place]:g} in {column.place(place)}, whose square is "
+                f"beyond all numbers; expected at most {MOST:g}. Divide the column by a power of "
+                "ten, or remove the sample."
+            )
         return Targets(self.name, numbers, ())
 
     def check_learnable(self, name: str, targets: Rows, classes: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ from headstart.data.roles import is_image_column
 from headstart.data.sources.files_beside import FilesBeside
 from headstart.data.sources.folder_tree import list_folder
 from headstart.data.sources.listed import EditedTable, ListTable, from_rows, row_number
+from headstart.data.sources.split_columns import refuse_torn
 from headstart.data.sources.split_words import split_of, split_within
 from headstart.data.sources.text_source import read_text_bytes
 from headstart.errors import DataError, OptionError, quoted
@@ -110,7 +111,7 @@ def read_captions(table: Table, options: ReadOptions) -> Read:
     names, cells = table.image_names(image), table.cells(caption)
     values = table.head(image) and table.cells(image)
     known: dict[str, int] = {}
-    places, texts = list[int](), list[list[str]]()
+    places, texts, firsts = list[int](), list[list[str]](), list[int]()
     for number, (name, cell, value) in enumerate(zip(names, cells, values, strict=True)):
         place = f"row {row_number(table, number):,} of {table.where}"
         if is_missing(value) or (isinstance(value, str) and not value.strip()):
@@ -124,7 +125,9 @@ def read_captions(table: Table, options: ReadOptions) -> Read:
             known[key] = len(places)
             places.append(number)
             texts.append([])
+        firsts.append(places[known[key]])
         texts[known[key]] += [text for text in said if text not in texts[known[key]]]
+    refuse_torn(table, firsts, (image, caption, options.group, *options.drop), "image")
     told = [Captions(each) for each in texts]
     made = EditedTable(table, places, {CAPTIONS: told}, target=CAPTIONS, dropped=_gone(caption))
     return made, _said(image, caption, told)
@@ -221,8 +224,9 @@ def _texts(cell: object, column: str, place: str) -> list[str]:
     found = [cell] if listed is None else listed
     texts = [str(text).strip() for text in found if isinstance(text, str) and not is_missing(text)]
     if not texts or not all(texts) or len(texts) < len(found):
+        held = "empty" if listed is None and is_missing(cell) else repr(str(cell)[:40])
         raise DataError(
-            f"Column '{column}' holds no caption in {place} ({str(cell)[:40]!r}); expected a text "
+            f"Column '{column}' holds no caption in {place} ({held}); expected a text "
             "for every image. Write one, or leave the row out."
         )
     return texts

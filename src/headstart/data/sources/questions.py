@@ -22,7 +22,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.cells import as_list, as_number, is_missing
+from headstart.cells import MOSTLY, as_list, as_number, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.paired_texts import said_columns
 from headstart.data.sources.listed import EditedTable, ListTable, from_rows, row_number
@@ -133,11 +133,12 @@ def read_questions(table: Table, options: ReadOptions) -> Read:
                 )
         marks = _marks(cell, start, columns, place)
         told.append(_placed(marks, str(context), place, counts))
-    replaced: dict[str, Sequence[Any]] = {ANSWERS: told, ARTICLE: _articles(table, columns.context)}
+    articles, by = _articles(table, columns.context)
+    replaced: dict[str, Sequence[Any]] = {ANSWERS: told, ARTICLE: articles}
     unread = [columns.answers, *([columns.start] if columns.start else [])]
     dropped = [name for name in unread if name not in replaced]
     made = EditedTable(table, None, replaced, target=ANSWERS, dropped=dropped)
-    return made, _said(columns, counts, len(told))
+    return made, _said(columns, counts, len(told), by if options.group is None else options.group)
 
 
 def question_options(tables: Sequence[Table], options: ReadOptions) -> ReadOptions | None:
@@ -222,7 +223,8 @@ def _are_answers(cells: Sequence[object]) -> bool:
     given = [_value(cell) for cell in cells[:_LOOKED_AT] if not is_missing(cell)]
     read = [_answers_in(cell) for cell in given]
     is_said = any(isinstance(cell, dict) and "text" in cell for cell in given)
-    return (is_said or any(read)) and all(one is not None for one in read)
+    num_read = sum(one is not None for one in read)
+    return (is_said or any(read)) and num_read >= MOSTLY * len(read)  # the others: by their row
 
 
 def _answers_in(cell: object) -> list[tuple[str, int | None]] | None:
@@ -324,19 +326,19 @@ def _placed(
     return GoldAnswers(texts, starts, context)
 
 
-def _articles(table: Table, context: str) -> list[str]:
-    """Return what belongs together: titles where there are enough of them, else contexts."""
+def _articles(table: Table, context: str) -> tuple[list[str], str]:
+    """Return what belongs together, and by which column: titles where there are enough of them."""
     contexts = [str(text) for text in table.values(context)]
     if TITLE in table.columns:
         titles = table.values(TITLE)
         is_whole = not any(is_missing(title) for title in titles)
         if is_whole and len(set(titles)) >= min(_LEAST_TITLES, len(set(contexts))):
-            return [str(title) for title in titles]
+            return [str(title) for title in titles], TITLE
     known = {text: blake2b(text.encode(errors="replace"), digest_size=6) for text in set(contexts)}
-    return [f"context {known[text].hexdigest()}" for text in contexts]
+    return [f"context {known[text].hexdigest()}" for text in contexts], context
 
 
-def _said(columns: _Columns, counts: _Tally, num: int) -> list[Finding]:
+def _said(columns: _Columns, counts: _Tally, num: int, group: str) -> list[Finding]:
     """Return what a user should know of it."""
     said = [
         Finding(
@@ -344,7 +346,7 @@ def _said(columns: _Columns, counts: _Tally, num: int) -> list[Finding]:
             "note",
             (),
             f"Column '{columns.answers}' answers column '{columns.question}' out of column "
-            f"'{columns.context}': --task {TASK}.",
+            f"'{columns.context}': --task {TASK}. Questions of one '{group}' belong together.",
         )
     ]
     if counts.silent:

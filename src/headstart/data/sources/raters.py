@@ -9,6 +9,7 @@ from headstart.cells import as_list, is_missing
 from headstart.data.options import ReadOptions
 from headstart.data.roles import is_image_column, prose_kind
 from headstart.data.sources.answers import Sample, Tally, settled
+from headstart.data.sources.split_columns import refuse_torn
 from headstart.types import Finding
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def read_raters(table: Table, options: ReadOptions) -> tuple[Table, list[Finding
         labels = as_list(label)
         if labels or (labels is None and not is_missing(label)):
             sample.answers.append([str(one) for one in labels or [label]])
+    firsts = [samples[str(content)].number for content, _ in asked]
+    refuse_torn(table, firsts, (rater, target, column, *named), "sample")
     return settled(samples.values(), table.where, table.root, target, Tally())
 
 

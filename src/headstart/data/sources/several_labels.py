@@ -10,7 +10,7 @@ import numpy as np
 from headstart.cells import is_missing
 from headstart.columnar import array_from, taken
 from headstart.data.options import ReadOptions
-from headstart.data.targets import read_targets
+from headstart.data.targets import MANY_VALUES, read_targets
 from headstart.errors import DataError, HeadstartError, OptionError, quoted
 from headstart.tasks import MULTI_LABEL, REGRESSION, TASKS, Targets, find_task
 from headstart.tasks.multi_task import made_of
@@ -18,6 +18,7 @@ from headstart.tasks.part import TargetPart
 from headstart.tasks.reading import Naming, Place
 from headstart.types import Finding, Modality, Schema
 
+FEWEST = 3  # samples of a class: one for each side of a split
 _OF_ONE = ("--separator", f"--task {MULTI_LABEL.name}")  # what none of several targets can be
 
 
@@ -181,6 +182,14 @@ def _read_one(
             f"Column '{label.column}' asks for {found.task}, which cannot be one of several "
             f"targets yet; expected {quoted(_of_parts())}. Leave it out of --label."
         )
+    if own is None and len(found.classes) > MANY_VALUES:
+        counts = np.unique(np.asarray(found.values), return_counts=True)[1]
+        if 2 * int((counts < FEWEST).sum()) > len(counts):
+            raise DataError(
+                f"Column '{label.column}' holds {len(counts):,} different values in "
+                f"{len(places):,} rows, most of them in fewer than {FEWEST}; expected classes or "
+                "numbers. Leave it out of --label."
+            )
     return found, places
 
 

@@ -16,15 +16,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.cells import is_missing
 from headstart.columnar import array_from, different
 from headstart.data.records import SPLIT_CODES, UNASSIGNED
+from headstart.data.sources.listed import row_number
 from headstart.data.sources.split_words import PLAIN, is_left_open, splits_among
 from headstart.errors import DataError, quoted
 from headstart.types import Finding
+
+if TYPE_CHECKING:
+    from headstart.data.sources.columns import Table
 
 SPLIT_COLUMN = "split"
 # fmt: off
@@ -101,7 +106,7 @@ class SplitColumn:
         Raises:
             DataError: A cell is empty, or no word for a split.
         """
-        codes = array_from(values, self._code, np.int8)
+        codes = self.sides(values)
         wrong = np.flatnonzero(codes == _WRONG)
         if len(wrong):
             first = int(wrong[0])
@@ -116,6 +121,10 @@ class SplitColumn:
                 "or test. Correct it, or rename the column to have splits made."
             )
         return codes
+
+    def sides(self, values: Sequence[object]) -> np.ndarray:
+        """Return the split of each row, int8, shape (N,); other words are a side of their own."""
+        return array_from(values, self._code, np.int8)
 
     def _code(self, value: object) -> int:
         word = _word(value)
@@ -181,6 +190,36 @@ def find_split_column(
             findings.append(Finding("reading", "note", (), sentence))
         return SplitColumn(column, splits, folds, findings)
     return SplitColumn(None, {}, folds, findings)
+
+
+def refuse_torn(table: Table, firsts: Sequence[int], kept: Sequence[str | None], what: str) -> None:
+    """Refuse rows of one sample that the table's own column of splits puts on two sides.
+
+    Args:
+        table: With several rows a sample.
+        firsts: For each row the first one of its sample.
+        kept: Columns that are no splits.
+        what: What rows of one sample share, such as ``"image"``.
+
+    Raises:
+        DataError: They stand in two splits: what is tested would be learned from.
+    """
+    column = find_split_column(table.columns, table.cells, kept, table.head)
+    if column.name is None:
+        return
+    values = table.cells(column.name)
+    sides = column.sides(values)
+    torn = np.flatnonzero(sides != sides[np.asarray(firsts, dtype=np.intp)])
+    if len(torn):
+        later = int(torn[0])
+        first = firsts[later]
+        raise DataError(
+            f"Column '{column.name}' puts one {what} on two sides: '{_word(values[first])}' in row "
+            f"{row_number(table, first):,} of {table.where} and '{_word(values[later])}' in row "
+            f"{row_number(table, later):,}, and so {len({firsts[row] for row in torn.tolist()}):,} "
+            f"in all; expected all rows of one {what} in one split. Correct the column, or have "
+            f"splits made: --drop {column.name}."
+        )
 
 
 def _may_say_splits(head: Sequence[object]) -> bool:

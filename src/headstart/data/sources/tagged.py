@@ -29,6 +29,7 @@ WORD_TASKS = ("token-classification", "tagging")
 TEXT, TAGS = "text", "tags"
 WORD_NAMES = ("tokens", "words", "text", "sentence", "token")
 TAG_NAMES = ("ner_tags", "tags", "labels", "label", "pos_tags", "ner", "pos", "upos")
+_PLAIN_TAGS = ("ner_tags", "pos_tags")  # nothing else is called so: a row too short is refused
 SPAN_NAMES = ("spans", "entities", "label", "labels", "ents")
 _TEXT_NAMES = ("text", "sentence", "content", "data")
 _LOOKED_AT = 50
@@ -87,11 +88,7 @@ def _read_lists(table: Table, options: ReadOptions) -> Read:
     """Read lists of words beside lists of tags, as many."""
     heads = {name: table.head(name)[:_LOOKED_AT] for name in table.columns}
     lists = {name: [as_list(cell) for cell in cells] for name, cells in heads.items()}
-    are_lists = [
-        name
-        for name, cells in lists.items()
-        if cells and all(cell is not None and len(cell) > 0 for cell in cells)
-    ]
+    are_lists = [name for name, cells in lists.items() if any(cells) and None not in cells]
     words = next((n for n in WORD_NAMES if n in are_lists and _are_words(lists[n])), None)
     if words is None or len(are_lists) < 2:
         return None
@@ -99,7 +96,8 @@ def _read_lists(table: Table, options: ReadOptions) -> Read:
     fitting = [
         name
         for name in are_lists
-        if name != words and _agree([len(cell or ()) for cell in lists[name]], sizes)
+        if name != words
+        and (name in _PLAIN_TAGS or _agree([len(cell or ()) for cell in lists[name]], sizes))
     ]
     known = [name for name in TAG_NAMES if name in fitting]
     tags = options.label if options.label in fitting else next(iter([*known, *fitting]), None)

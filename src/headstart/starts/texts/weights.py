@@ -8,6 +8,7 @@ bring: those start random, and that is said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,6 +156,7 @@ def read_weights(
     reasons += [f"'{name}' has another shape" for name in changed if not may_differ(name)]
     _refuse(reasons + _names(report, "error_msgs"), origin)
     _check_finite(model, origin)
+    _tell_left_out(model, _names(report, "unexpected_keys"), origin)
     return model, sorted({*missing, *changed})
 
 
@@ -201,6 +203,24 @@ def _tell_random(network: TextNetwork, missing: Sequence[str], origin: str) -> N
             f"({sum(sizes[name] for name in random):,} of {sum(sizes.values()):,} parameters), "
             f"which its classification head needs: they start random.",
         )
+
+
+def _tell_left_out(model: nn.Module, unexpected: Sequence[str], origin: str) -> None:
+    """Say that weights are left out which are like the network's own, of further layers."""
+    own = {_any_layer(name) for name, _ in model.named_parameters()}
+    base = f"{getattr(model, 'base_model_prefix', '')}."  # which a folder may leave out
+    layers = [n for n in unexpected if {_any_layer(n), base + _any_layer(n)} & own]
+    if layers:
+        emit(
+            "note",
+            text=f"'{origin}' brings weights of layers that its config.json does not name, which "
+            f"are left out: {quoted(layers, 2)}.",
+        )
+
+
+def _any_layer(name: str) -> str:
+    """Return a parameter's name with a sign for each number in it."""
+    return re.sub(r"\d+", "#", name)
 
 
 def _hub_folder(repo_id: str) -> Path:

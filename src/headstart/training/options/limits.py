@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
+from headstart.cells import plain
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.tasks import find_task
 from headstart.training.options.common_options import CommonOptions
@@ -167,6 +168,7 @@ def _values(options: CommonOptions | PretrainingOptions) -> list[str]:
     values = [(one, getattr(options, one.name)) for one in of]
     wrong = [problem for one, value in values if (problem := _out_of_range(one, value))]
     wrong += [problem for one, value in values if (problem := _unknown(one, value))]
+    wrong += [problem for one, value in values if (problem := _no_switch(one, value))]
     wrong += _range_problems(options.value_range)
     if isinstance(options, TrainingOptions):
         wrong += _contradictions(options) + _unsplittable(options)
@@ -198,6 +200,15 @@ def _out_of_range(one: Stated, value: object) -> str | None:
     if not (math.isfinite(number) and low <= number <= (math.inf if high is None else high)):
         return f"{one.name} is {number:g}, expected {limit}"
     return None
+
+
+def _no_switch(one: Stated, value: object) -> str | None:
+    """Return that a value is neither yes nor no; None where it is, or the option is no switch."""
+    if bool not in one.members or not set(one.members) <= {bool, type(None)}:
+        return None
+    if isinstance(plain(value), bool) or (value is None and type(None) in one.members):
+        return None
+    return f"{one.name} is {value!r}, expected True or False"
 
 
 def _unknown(one: Stated, value: object) -> str | None:

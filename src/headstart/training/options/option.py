@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 
 from headstart.cells import plain
@@ -96,6 +96,13 @@ class Stated:
             return tuple(choices())
         named = [m for m in self.members if typing.get_origin(m) is typing.Literal]
         return tuple(choice for literal in named for choice in typing.get_args(literal))
+
+    @property
+    def takes_names(self) -> bool:
+        """Whether it takes several names: of starts, trackers, audits."""
+        several = [m for m in self.members if typing.get_origin(m) is Sequence]
+        inner = [typing.get_args(m)[0] for m in several]
+        return any(one is str or typing.get_origin(one) is typing.Literal for one in inner)
 
     def is_said(self, value: object) -> bool:
         """Return whether a value asks for something that the default does not."""
