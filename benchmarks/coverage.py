@@ -38,7 +38,13 @@ def count(case: str, size: int, draws: int, resamples: int) -> list[dict[str, st
     """Return a row for each figure of a case and size."""
     found = covered(CASES[case](), size, draws, num_resamples=resamples)
     return [
-        dict(zip(HEAD, (case, str(size), str(draws), name, f"{share:.4f}", f"{width:.4g}"), strict=True))
+        dict(
+            zip(
+                HEAD,
+                (case, str(size), str(draws), name, f"{share:.4f}", f"{width:.4g}"),
+                strict=True,
+            )
+        )
         for name, (share, width) in found.items()
     ]
 
