@@ -13,7 +13,7 @@ family's own, ``augment`` against none. Told is on minus off on the same test it
 the interval of a paired bootstrap over the items, over the seeds with the interval of seeds and
 items together (``evaluation.over_seeds``). Seconds are those of the processor, from the probe to
 the last validation. Rows are written one by one, and what the file holds already is not done again.
-``--precision fp32`` is for a machine without bf16 units, where the sets' own takes ten times as long.
+``--precision fp32`` is for a machine without bf16 units, where the sets' own takes far longer.
 """
 
 from __future__ import annotations
