@@ -54,9 +54,18 @@ MAX_ITEMS = 100
 # What sentences count, one and several; what comes behind says the same of one.
 _SEVERAL = {
     **{f"{one}s": one for one in ("row", "image", "text", "sample", "item", "column", "label")},
-    **{f"{one}s": one for one in ("group", "file", "token", "part", "cell", "value", "folder")},
+    **{
+        f"{one}s": one
+        for one in ("group", "file", "token", "part", "cell", "value", "folder", "run")
+    },
     **{f"{one}s": one for one in ("link", "page", "pair", "feature", "minute", "second", "step")},
-    **{"classes": "class", "copies": "copy", "categories": "category", "epochs": "epoch"},
+    **{
+        "classes": "class",
+        "copies": "copy",
+        "categories": "category",
+        "epochs": "epoch",
+        "entries": "entry",
+    },
 }
 _VERBS = {"are": "is", "were": "was", "have": "has", "hold": "holds", "differ": "differs"}
 _ONE = re.compile(
