@@ -381,6 +381,10 @@ def test_runs_with_other_columns_or_none_are_compared_on_the_same_items(run, tmp
         for (i, j), told in zip(pairs, found, strict=True):
             assert told["gained"] == (right[j] & ~right[i]).sum()
             assert told["lost"] == (right[i] & ~right[j]).sum()
+    listed = hs.list_runs(str(tmp_path)).rows
+    assert {row["run"] for row in listed} == {"alone", "price"}
+    assert len({row["fingerprint"] for row in listed}) == 2
+    assert len({row["tested_on"] for row in listed}) == 1  # one table of what compare takes
     former = pd.read_parquet(runs[1] / "predictions.parquet").drop(columns="id_alone")
     old = shutil.copytree(runs[1], tmp_path / "old")
     former.to_parquet(old / "predictions.parquet")

@@ -148,6 +148,19 @@ def test_no_color_is_respected(
     assert "\033[3" not in terminal.getvalue().replace("\033[?", "")  # no foreground colour
 
 
+def test_a_long_note_goes_on_below_its_words_and_breaks_no_option(terminal: Terminal) -> None:
+    console = Console(terminal)
+    text = (
+        "Column 'price' holds numbers such as 57718.25, so that this is a regression (say --task "
+    )
+    console("note", {"text": f"{text}classification otherwise)."})
+    console.stop()
+    lines = re.sub(r"\x1b\[[\d;?]*\w", "", terminal.getvalue()).splitlines()
+    assert [line[:6] for line in lines] == ["  note", "    cl"]
+    assert max(map(len, lines)) <= 100
+    assert "(say --task" in lines[0]
+
+
 def test_dumb_terminal_gets_plain_lines(
     clock: Clock, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def test_what_a_table_shows_has_its_kind_and_severity():
     assert told(hs.load(houses(), label="price")) == [
         ("task", "note", "Column 'price' holds numbers such as -0.88377"),
         ("reading", "note", "Column 'sold' holds dates such as '13.02.2024'"),
-        ("reading", "note", "Rows of a table"),
+        ("columns", "note", "Rows of a table"),
         ("constant", "note", "Left out column 'country'"),
         ("identifier", "warning", "Left out column 'id'"),
         ("missing", "note", "Missing cells in the 136 training rows"),
@@ -72,7 +72,7 @@ def test_what_classes_show_has_its_kind_and_severity():
         ("few", "warning", "Classes with fewer than 10 training rows"),
         ("imbalance", "warning", "Classes are imbalanced"),
         ("untested", "warning", "Classes without test rows, so without test figures"),
-        ("reading", "note", "Rows of a table"),
+        ("columns", "note", "Rows of a table"),
     ]
 
 

@@ -46,6 +46,9 @@ def test_a_run_counts_groups_and_says_so(run):
     assert said in made.report()
     page = (folder / "run" / "report.html").read_text()
     assert said in page
+    few = f"Intervals count the {number} groups, not their {6 * number} items: so few tell little."
+    assert few in " ".join(made.report().split())
+    assert few in page
     assert "whole groups change sides" in page
     assert "McNemar" not in page
 

@@ -742,7 +742,7 @@ def test_both_readmes_give_the_same_commands() -> None:
 
 
 def test_makefile_and_ci_run_the_same_checks() -> None:
-    checks = ("ruff check .", "ruff format --check .", "mypy")
+    checks = ("ruff check .", "ruff format --check .", "mypy", "mkdocs build --strict")
     for path in ("Makefile", ".ci/run"):
         text = (ROOT / path).read_text()
         assert all(check in text for check in checks), path

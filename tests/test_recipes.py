@@ -713,7 +713,11 @@ def test_predict_writes_a_record_for_what_it_cannot_read_too(run, tmp_path, caps
         tables[ending] = tmp_path / f"answers{ending}"
         out = str(tables[ending])
         assert main(["predict", str(run.path), *given, "--out", out]) == DataError.exit_code
-    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()][:3]
+    said = capsys.readouterr().out
+    assert f"{tables['.csv']} holds 1 prediction." in said.replace("\n", " ")
+    assert "2 samples have none, and the reason in its place." in said
+    assert main(["predict", str(run.path), *given]) == DataError.exit_code
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     written = [json.loads(line) for line in tables[".jsonl"].read_text().splitlines()]
     assert shown == written
     assert [one["name"] for one in written] == given

@@ -29,6 +29,10 @@ def render(result: object, stream: TextIO) -> None:
     report = getattr(result, "report", None)
     if callable(report):
         stream.write(f"{report()}\n")
+    elif isinstance(result, Predictions) and result.written is not None:
+        from headstart.reporting.predicted_text import render_written
+
+        stream.write(f"{render_written(result, result.written)}\n")
     elif isinstance(result, Predictions):
         _render_predictions(result.records, stream)
     elif isinstance(result, list) and all(isinstance(item, Prediction) for item in result):

@@ -128,12 +128,11 @@ def test_groups_on_one_side_are_nothing_to_tell():
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (["a", "b"] * 50, "of 2 classes: 'a' 30, 'b' 30. --imbalance auto leaves the loss as"),
-        (["b" if i % 20 == 0 else "a" for i in range(100)], "--imbalance weights may find more"),
+        (["a", "b"] * 50, "of 2 classes: 'a' 30, 'b' 30."),
         ([f"c{i % 10}" for i in range(100)], "of 10 classes: 'c0' 6, 'c1' 6, 'c2' 6 … "),
     ],
 )
-def test_classes_are_counted_and_what_auto_does_is_said(labels, said):
+def test_classes_are_counted(labels, said):
     assert said in sentences(audit_counts(hs.load(rows(label=labels)), TOOLS))
 
 

@@ -291,7 +291,8 @@ def test_runs_on_one_file_stand_together_whatever_they_call_it(make_folder, answ
     called = {"a": "zoo.csv", "b": "zoo/other.csv", "c": "/home/me/zoo.csv"}
     for (name, data), right in zip(called.items(), (0.6, 0.7, 0.8), strict=True):
         same = "12345678abcd" if name != "b" else "fedcba987654"
-        make_folder(name, *answers(right), name=data, fingerprint=same)
+        ids = np.arange(300) + 1_000 * (name == "b")
+        make_folder(name, *answers(right), name=data, fingerprint=same, ids=ids)
     found = hs.list_runs(str(tmp_path))
     assert [(row["run"], row["data"]) for row in found.rows] == [
         ("c", "zoo.csv"),
@@ -303,13 +304,30 @@ def test_runs_on_one_file_stand_together_whatever_they_call_it(make_folder, answ
     assert "12345678" not in told
 
 
+def test_runs_that_are_compared_stand_together(make_folder, answers, tmp_path):
+    probabilities, targets = answers(0.8)
+    order = np.random.default_rng(0).permutation(300)
+    make_folder("a", *answers(0.7), name="zoo.csv")
+    other = {"name": "zoo.csv", "fingerprint": "f" * 12}
+    make_folder("mixed", probabilities[order], targets[order], ids=order, **other)
+    found = hs.list_runs(str(tmp_path))
+    assert [row["run"] for row in found.rows] == ["mixed", "a"]
+    assert {row["tested_on"] for row in found.rows} == {"12345678abcd"}
+    assert found.report().count("zoo.csv: ") == 1
+    hs.compare([str(tmp_path / "a"), str(tmp_path / "mixed")])
+    # the same items with other labels are refused there, and stand apart here
+    make_folder("relabelled", probabilities, (targets + 1) % 3, name="zoo.csv", fingerprint="e" * 3)
+    told = hs.list_runs(str(tmp_path)).report()
+    assert told.count("zoo.csv (") == 2
+
+
 def test_runs_without_the_figure_that_is_sorted_by_stand_by_their_own():
     def row(run, value):
         figures, better = {"rmse": {"value": value}}, {"rmse": False}
-        same = {"data": "houses.csv", "fingerprint": "f", "metric": "rmse"}
+        same = {"data": "houses.csv", "tested_on": "f", "metric": "rmse"}
         return same | {"run": run, "figures": figures, "is_higher_better": better}
 
-    other = {"data": "a", "fingerprint": "a", "metric": "f1_macro", "is_higher_better": {}}
+    other = {"data": "a", "tested_on": "a", "metric": "f1_macro", "is_higher_better": {}}
     rows = [row("far", 9.0), row("near", 2.0)]
     rows.append(other | {"run": "texts", "figures": {"f1_macro": {"value": 0.5}}})
     assert [each["run"] for each in sorted_rows(rows, "f1_macro")] == ["texts", "near", "far"]

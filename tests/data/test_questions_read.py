@@ -113,6 +113,10 @@ def test_splits_of_squad_are_those_of_its_files(tmp_path):
     dataset = hs.load(str(tmp_path))
     assert len(dataset.val) == 6
     assert {str(dataset.val.samples.read(i).second) for i in range(6)} == set(CONTEXTS[9:])
+    counted = [one for one in dataset.notes if "have no answer" in one]
+    for name, number in (("train-v2.0", "9 of 18"), ("dev-v2.0", "3 of 6")):
+        assert sum(f"{name}.json: {number} questions" in one for one in counted) == 1
+    assert sum("--task question-answering" in one for one in dataset.notes) == 1
 
 
 def test_columns_of_other_names_are_said(tmp_path):

@@ -9,7 +9,7 @@ from sklearn import metrics as reference
 
 from headstart.evaluation import class_sums, holm, label_sums, mid_p_value, resample_together
 from headstart.evaluation.clusters import Groups
-from headstart.evaluation.paired import MOST_UNITS, units_of, value_sums
+from headstart.evaluation.paired import MOST_UNITS, unit_draws, units_of, value_sums
 
 
 def test_mid_p_is_the_exact_p_less_half_of_what_was_seen():
@@ -98,3 +98,12 @@ def test_blocks_hold_whole_groups():
     units = units_of(15_000, groups, 0)
     assert units.num == MOST_UNITS
     assert all(len(set(units.codes[i : i + 3])) == 1 for i in range(0, 15_000, 3))
+
+
+def test_the_figures_of_one_split_share_draws_that_nobody_can_change():
+    drawn = unit_draws(50, 450, 3)
+    assert unit_draws(50, 450, 3) is drawn
+    assert [one.shape for one in drawn] == [(50, 200), (50, 200), (50, 50)]
+    assert all((one.sum(axis=0) == 50).all() for one in drawn)
+    with pytest.raises(ValueError, match="read-only"):
+        drawn[0][0, 0] = 7

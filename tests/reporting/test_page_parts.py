@@ -88,8 +88,8 @@ def test_calibration_and_curves_are_drawn_where_they_lie():
         "curves": {"roc": {"b": [[0, 0, None], [1, 1, 0.0]]}, "num_positive": {"a": 1, "b": 5}},
     }
     calibration, curves = trust_view(metrics)["groups"]
-    assert "1.500" in calibration["lead"]
-    assert "0.030 [0.010, 0.050]" in calibration["lead"]
+    assert "The temperature is 1.5." in calibration["lead"]
+    assert "Calibration error 0.030 [0.010, 0.050] (after it)." in calibration["lead"]
     ((_, legend, chart),) = calibration["charts"]
     assert [name for _, name in legend] == ["after it"]
     x, y = re.search(r'<circle class="dot line-a" cx="([\d.]+)" cy="([\d.]+)"', chart).groups()
@@ -99,6 +99,10 @@ def test_calibration_and_curves_are_drawn_where_they_lie():
     ((title, legend, _),) = curves["charts"]
     assert (title, [name for _, name in legend]) == ("ROC", ["b"])
     assert trust_view({}) is None
+    metrics["reliability"] |= {"temperature": 1.0, "before": metrics["reliability"]["after"]}
+    plain = trust_view(metrics)["groups"][0]
+    assert "The temperature" not in plain["lead"]
+    assert [name for _, name in plain["charts"][0][1]] == ["no temperature: val asks for none"]
 
 
 def test_items_behind_a_cell_are_called_by_their_names():

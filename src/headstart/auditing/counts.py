@@ -1,4 +1,4 @@
-"""How many samples each class has, and what a training will do about that."""
+"""How many samples each class has; what rare ones mean is told where the data is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import numpy as np
 from headstart.auditing.audit import Audit, Audited, AuditTools
 from headstart.data.records import NOUNS
 from headstart.tasks import find_task
-from headstart.training.options.imbalance import choose_imbalance
 from headstart.types import Dataset, Finding, SplitName
 
 SHOWN = 3
@@ -26,7 +25,7 @@ def class_counts(dataset: Dataset) -> dict[SplitName, np.ndarray]:
 
 
 def audit_counts(dataset: Dataset, tools: AuditTools) -> list[Audited]:
-    """Tell the largest and the smallest classes of train, and what ``imbalance=auto`` will do.
+    """Tell the largest and the smallest classes of train.
 
     Args:
         dataset: Of a task with classes.
@@ -42,10 +41,6 @@ def audit_counts(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         shown = " … ".join(", ".join(f"'{classes[i]}' {counts[i]:,}" for i in end) for end in ends)
     what = "class" if len(classes) == 1 else "classes"
     sentence = f"Training {several} of {len(classes):,} {what}: {shown}."
-    if find_task(dataset.schema.task).is_exclusive:
-        value, why = choose_imbalance(counts)
-        done = "leaves the loss as it is" if value == "none" else f"takes '{value}'"
-        sentence += f" --imbalance auto {done}{': ' + why if why else ''}."
     return [Audited(Finding("classes", "note", (), sentence))]
 
 

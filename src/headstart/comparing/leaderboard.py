@@ -1,7 +1,8 @@
 """All runs below a folder in one list: what each was made of, how good it is, what it took.
 
 Figures of different data are not to be put in one order: runs on the same test items stand
-together, told by the fingerprint of their data.
+together, as ``compare`` takes them. Data of one fingerprint have the same ones; of others of the
+same kind and size the items themselves are read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.comparing.finished import FinishedRun, Json, read_finished
+from headstart.comparing.items import items_digest
 from headstart.errors import HeadstartError, OptionError, RunFolderError, did_you_mean, quoted
 from headstart.storage.records import is_pretrained_start
 
@@ -65,7 +67,8 @@ def board(folder: Path, *, sort: str = HEADLINE) -> Board:
             f"{folder} holds no run; expected folders that headstart has written. 'headstart fit "
             f"DATA --out {folder / 'first'}' makes one."
         )
-    rows = _named_alike([_row(folder, run) for run in found])
+    groups = zip(found, _tested_on(found), strict=True)
+    rows = _named_alike([_row(folder, run) | {"tested_on": group} for run, group in groups])
     return Board(tuple(sorted_rows(rows, sort)), tuple(left_out), tuple(starts))
 
 
@@ -94,10 +97,12 @@ def sorted_rows(rows: Sequence[Json], sort: str) -> list[Json]:
         sign = -1.0 if row["is_higher_better"].get(name, True) else 1.0
         return value is None, sign * (value or 0.0)
 
+    called = briefest(rows, "tested_on")
+
     def rank(row: Json) -> tuple[str, str, tuple[bool, float], tuple[bool, float]]:
         own = place(row, row["metric"])  # parts those that have no such figure
         asked = own if sort == HEADLINE else place(row, sort)
-        return row["data"], row["fingerprint"], asked, own
+        return called[row["tested_on"]], row["tested_on"], asked, own
 
     return sorted(rows, key=rank)
 
@@ -119,13 +124,38 @@ def _named_alike(rows: Sequence[Json]) -> list[Json]:
     A run that is made ``--from`` another names a file by its whole path, where a person named it
     from the folder at hand.
     """
-    names: dict[str, list[str]] = {}
-    for row in rows:
-        names.setdefault(row["fingerprint"], []).append(row["data"])
-    brief = {
-        each: min(called, key=lambda name: (len(name), name)) for each, called in names.items()
-    }
+    brief = briefest(rows, "fingerprint")
     return [row | {"data": brief[row["fingerprint"]]} for row in rows]
+
+
+def briefest(rows: Sequence[Json], key: str) -> dict[str, str]:
+    """Return the shortest name that rows alike in something call their data by.
+
+    Args:
+        rows: As ``board`` gives them.
+        key: In what: ``fingerprint`` or ``tested_on``.
+    """
+    found: dict[str, str] = {}
+    for row in rows:
+        names = (row["data"], found.get(row[key], row["data"]))
+        found[row[key]] = min(names, key=lambda name: (len(name), name))
+    return found
+
+
+def _tested_on(runs: Sequence[FinishedRun]) -> list[str]:
+    """Return the first fingerprint of data with the same test items, for each run."""
+    alike: dict[tuple[object, ...], dict[str, FinishedRun]] = {}
+    for run in runs:
+        kind = (run.schema.kind, frozenset(run.schema.classes), run.metrics["test"]["num_items"])
+        alike.setdefault(kind, {}).setdefault(run.data["fingerprint"], run)
+    first: dict[str, str] = {}
+    for each in alike.values():
+        known: dict[str | None, str] = {}
+        for fingerprint in sorted(each):
+            digest = items_digest(each[fingerprint]) if len(each) > 1 else None
+            same = fingerprint if digest is None else known.setdefault(digest, fingerprint)
+            first.setdefault(fingerprint, same)
+    return [first[run.data["fingerprint"]] for run in runs]
 
 
 def _row(folder: Path, run: FinishedRun) -> Json:

@@ -107,7 +107,7 @@ def survey(
     shown = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
     plural = "" if len(kept) == 1 else "s"
     sentence = f"Rows of a table: {len(kept)} input column{plural} ({shown})."
-    findings = [Finding("reading", "note", (), sentence)]
+    findings = [Finding("columns", "note", (), sentence)]
     if constant:
         plural = "s" if len(constant) > 1 else ""
         sentence = f"Left out column{plural} {quoted(constant)}: no two training rows differ there."

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,15 +88,17 @@ def units_of(num_items: int, groups: Groups | None, seed: int) -> Groups:
     return Groups(blocks[own.codes], MOST_UNITS)
 
 
-def unit_draws(num_units: int, num_resamples: int, seed: int) -> list[np.ndarray]:
-    """Return how often each unit is drawn, in blocks of shape (num_units, R), int64."""
+@lru_cache(maxsize=1)  # the figures of one split ask one after the other for the same draws
+def unit_draws(num_units: int, num_resamples: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Return how often each unit is drawn, in blocks of shape (num_units, R), int64, read-only."""
     rng, drawn = np.random.default_rng(seed), []
     for start in range(0, num_resamples, _BLOCK):
         size = min(_BLOCK, num_resamples - start)
         picked = rng.integers(0, num_units, size=(num_units, size)) * size + np.arange(size)
         counts = np.bincount(picked.ravel(), minlength=num_units * size)
+        counts.flags.writeable = False
         drawn.append(counts.reshape(num_units, size))
-    return drawn
+    return tuple(drawn)
 
 
 def resample_together(

@@ -11,6 +11,7 @@ from rich.filesize import decimal
 
 from headstart.recipes.options import hushes
 from headstart.reporting.terminal import fitted
+from headstart.types import in_number
 
 if TYPE_CHECKING:
     from headstart.storage.cache import CacheEntry
@@ -41,7 +42,8 @@ class CacheReport:
     def report(self) -> str:
         """Return what a person wants to know, as plain text."""
         held = sum(entry.num_bytes for entry in self.entries)
-        lines = [f"{self.root}: {decimal(held)} in {len(self.entries)} entries"]
+        counted = in_number(f"in {len(self.entries)} entries")
+        lines = [f"{self.root}: {decimal(held)} {counted}"]
         lines[0] += f", at most {decimal(self.limit_bytes)} (HEADSTART_CACHE_LIMIT)"
         if self.freed_bytes:
             lines.append(f"Removed {decimal(self.freed_bytes)}.")

@@ -28,6 +28,7 @@ from headstart.extras import EXTRAS, install_command
 from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.training.machine.memory import free_memory_bytes
+from headstart.types import in_number
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +200,7 @@ def _space(problems: list[str]) -> tuple[Row, ...]:
 
     memory = free_memory_bytes()
     num = sum(1 for _ in read_curves())
-    kept = f"{num} runs, in the cache, sent nowhere; {VARIABLE}=off keeps none"
+    kept = in_number(f"{num} runs, in the cache, sent nowhere; {VARIABLE}=off keeps none")
     curves = ("curves of own fits", kept if are_kept() else f"not kept ({VARIABLE})")
     rows = [curves, ("memory free", decimal(memory) if memory is not None else "unknown")]
     if memory is not None and memory < MIN_MEMORY_BYTES:

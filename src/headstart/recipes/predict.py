@@ -92,7 +92,8 @@ def predict(
         One prediction a sample, in the order given: the class with its calibrated probability and
         those of all classes, or the value. Its name is the path of an image or .txt file, "FILE row
         N" in a table, and "text N" for the Nth of the texts given themselves. Its ``records`` hold
-        why a sample could not be used in its place; a command then ends with exit code 3.
+        why a sample could not be used in its place; a command then ends with exit code 3. A command
+        with out prints how many of each answer there are; the rows stand in the file.
 
     Raises:
         OptionError: If the encoding is unknown, nothing given is a file of text, the engine is not
@@ -125,6 +126,7 @@ def predict(
             told = match_given(opened, words or [], texts, images, _as_trained(opened, encoding))
         if out is not None:
             write_predictions(told, out, opened.schema)
+            told.written = out
         return told
     reader = reader_of(opened.schema)
     given = reader.listed(words or ())
@@ -158,6 +160,7 @@ def predict(
             write_submission(found, sample, out, opened.schema, ids)
         elif out is not None:
             write_predictions(found, out, opened.schema)
+        found.written = out
         return found
 
 

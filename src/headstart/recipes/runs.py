@@ -59,7 +59,7 @@ def runs(
 ) -> Listed:
     """List all finished runs below a folder: the leaderboard.
 
-    Runs on the same data stand together, the best first. Only JSON is read: no data, no weights.
+    Runs on the same test items stand together, the best first. Neither data nor weights are read.
     'headstart compare' says whether two of them differ by more than noise.
 
     Args:

@@ -99,8 +99,7 @@ def write_submission(
         writer.writerows([row[0], *answers(found[row[0]])] for row in sample.rows)
         content = text.getvalue().encode(errors="surrogateescape")
     _write(out, content)
-    sentence = f"{out} holds {len(sample.rows):,} rows in the form of {sample.where}."
-    tell_findings([Finding("reading", "note", (), sentence)])
+    _say(f"{out} holds {len(sample.rows):,} rows in the form of {sample.where}.")
 
 
 def _by_id(
@@ -272,7 +271,6 @@ def write_predictions(predictions: Predictions, out: str, schema: Schema) -> Non
                 writer.writerow("" if cell is None else cell for cell in told)
             content = text.getvalue().encode(errors="surrogateescape")
     _write(out, content)
-    _say(f"{out} holds the predictions of {len(predictions):,} samples.")
 
 
 def _columns(predictions: Predictions, schema: Schema) -> dict[str, list[Any]]:

@@ -17,7 +17,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from headstart import events
-from headstart.reporting.terminal import format_seconds, format_value, is_terminal, print_table
+from headstart.reporting.terminal import (
+    fitted,
+    format_seconds,
+    format_value,
+    is_terminal,
+    print_table,
+)
 from headstart.types import in_number
 
 if TYPE_CHECKING:
@@ -163,7 +169,7 @@ class _Bars:
     def say(self, text: str, style: str = "") -> None:
         from rich.text import Text
 
-        self.console.print(Text(text, style=style))
+        self.console.print(Text(fitted(text, self.console.width), style=style))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         self.stop()  # the table is printed with a width of its own, below the finished lines

@@ -23,9 +23,9 @@ from headstart.reporting.measures import (
 )
 from headstart.reporting.wording import (
     brief_verdict,
-    empty_sentence,
     format_items,
     format_number,
+    items_sentence,
     judge,
     later_days_sentence,
     most_confused,
@@ -70,7 +70,7 @@ def headline_view(metrics: Json, model: Json) -> Json | None:
         "verdicts": [_brief_verdict(compared, task.words.pairing) for compared in comparisons],
         "lost": warning_of(metrics),
         "later": later_days_sentence(metrics),
-        "empty": empty_sentence(test),
+        "about_items": items_sentence(test),
         "head": head,
         "figures": figures,
         "val_calibration": val_calibration_sentence(metrics),

@@ -157,7 +157,7 @@ def footer(data: Json, model: Json) -> str:
     parts = []
     if data.get("fingerprint"):
         parts.append(say("data fingerprint {digest}", digest=data["fingerprint"]))
-    if _is_finite(model.get("temperature")):
+    if _is_finite(model.get("temperature")) and model["temperature"] != 1.0:
         parts.append(say("temperature {value}", value=f"{model['temperature']:.3f}"))
     names = "metrics.json, model.json, data.json, options.json"
     parts.append(say("the same as data: {files}", files=names))

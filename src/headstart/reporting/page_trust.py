@@ -28,10 +28,14 @@ def trust_view(metrics: Json) -> Json | None:
 
 
 def _reliability(record: Json) -> Json:
-    """Return how often the model is right where it says so, before and after the temperature."""
+    """Return how often the model is right where it says so, before and after a temperature."""
     lines, told = [], []
-    stages = (("before", say("before the temperature")), ("after", say("after it")))
-    for css, (key, name) in zip(("line-b", "line-a"), stages, strict=True):
+    temperature = float(record.get("temperature") or 1.0)
+    stages = [("line-b", "before", "before the temperature"), ("line-a", "after", "after it")]
+    if temperature == 1.0:  # one line, since nothing lies between them
+        stages = [("line-a", "after", "no temperature: val asks for none")]
+    for css, key, called in stages:
+        name = say(called)
         found = record.get(key) or {}
         bins = [one for one in found.get("bins") or [] if _share_of(one) is not None]
         if not bins:
@@ -40,7 +44,7 @@ def _reliability(record: Json) -> Json:
         spans = [_span(one) for one in bins] if key == "after" else []
         lines.append(UnitLine(name, css, points, [one for one in spans if one], is_dotted=True))
         figure = format_figure(found.get("ece"))
-        told.append(say("calibration error {name} {figure}", name=name, figure=figure))
+        told.append(f"{figure} ({name})")
     chart = unit_chart(
         lines,
         x_label=say("how sure the model is"),
@@ -50,12 +54,10 @@ def _reliability(record: Json) -> Json:
     )
     lead = ""
     if told:
-        lead = say(
-            "On the line a probability means what it says; below it the model is too sure. The "
-            "temperature is {value}: {told}.",
-            value=f"{float(record.get('temperature') or 1.0):.3f}",
-            told=", ".join(told),
-        )
+        lead = say("On the line a probability means what it says; below it the model is too sure.")
+        if temperature != 1.0:
+            lead += " " + say("The temperature is {value}.", value=f"{temperature:.3g}")
+        lead += " " + say("Calibration error {told}.", told="; ".join(told))
     legend = [(line.css, line.name) for line in lines]
     charts = [(say("Calibration"), legend, chart)] if chart else []
     return {"title": say("What its probabilities mean"), "lead": lead, "charts": charts}

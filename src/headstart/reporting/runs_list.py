@@ -117,7 +117,7 @@ def render_runs_page(folder: str, rows: Rows, left_out: LeftOut, starts: Sequenc
             left_out=left_out,
             starts=starts_sentence(starts) if starts else "",
             footer="Figures of the test split with 95 % intervals; runs in one table were tested "
-            "on the same data. headstart compare says whether two of them differ beyond noise.",
+            "on the same items. headstart compare says whether two of them differ beyond noise.",
         )
     )
 
@@ -142,13 +142,18 @@ def _size(row: Mapping[str, Any]) -> str:
 
 def _by_data(rows: Rows) -> list[tuple[str, Rows]]:
     """Return the runs by what they were tested on, in the order of the rows, each with a title."""
-    together: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    together: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        together.setdefault((row["data"], row["fingerprint"]), []).append(row)
-    names = [data for data, _ in together]
+        together.setdefault(row["tested_on"], []).append(row)
+    called = {
+        one: min((row["data"] for row in listed), key=lambda name: (len(name), name))
+        for one, listed in together.items()
+    }
+    names = list(called.values())
     found: list[tuple[str, Rows]] = []
-    for (data, fingerprint), listed in together.items():
-        mark = f" ({fingerprint[:8]})" if names.count(data) > 1 else ""
+    for tested_on, listed in together.items():
+        data = called[tested_on]
+        mark = f" ({tested_on[:8]})" if names.count(data) > 1 else ""
         naive = listed[0]["naive"]
         beside = ""
         if naive is not None and (measure := measure_named(listed[0]["metric"])):

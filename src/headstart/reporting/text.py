@@ -27,13 +27,13 @@ from headstart.reporting.wording import (
     describe_bad_samples,
     describe_columns,
     describe_start,
-    empty_sentence,
     ensemble_sentence,
     format_duration,
     format_items,
     format_number,
     format_value,
     has_lost,
+    items_sentence,
     later_days_sentence,
     most_confused,
     notes_of,
@@ -151,7 +151,7 @@ def _headline(metrics: Json) -> list[str]:
     lead = f"{warning_of(metrics)} {figure}".lstrip()
     if not has_lost(metrics):
         lead = f"{lead} {compared}"
-    lead = f"{lead} {empty_sentence(metrics['test'])}".rstrip()
+    lead = f"{lead} {items_sentence(metrics['test'])}".rstrip()
     note = "In brackets: 95 % interval."
     if val:
         note += " Val was used for choosing, so its figures flatter."

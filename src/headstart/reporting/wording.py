@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.tasks.words import Judgement
 
 # What stands in place of the score of a candidate or trial that has none, by what names it.
+FEW_GROUPS = 50  # from as many on intervals of figures hold what they say (docs/intervals.md)
 NO_SCORE = {"start": "not tried", "learning_rate": "diverged", "arm": "-"}
 
 _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
@@ -302,8 +303,12 @@ def describe_bad_samples(data: Json) -> str:
 
 
 def notes_of(data: Json) -> list[str]:
-    """Return the sentences of the findings of ``data.json``, in order."""
-    return [str(found["sentence"]) for found in data.get("findings") or []]
+    """Return the sentences of the findings of ``data.json``, in order.
+
+    How many columns of each kind there are is left out: ``describe_columns`` says it.
+    """
+    findings = data.get("findings") or []
+    return [str(found["sentence"]) for found in findings if found.get("kind") != "columns"]
 
 
 @dataclass(frozen=True)
@@ -355,12 +360,15 @@ def weakest_classes(scores: Json, limit: int | None = None) -> list[tuple[str, J
     return sorted((scores.get("per_class") or {}).items(), key=rank)[:limit]
 
 
-def empty_sentence(test: Json) -> str:
-    """Return how many answers hold no text; empty where all do, or none is a text."""
-    if not (number := test.get("num_empty")):
-        return ""
-    items = format_items(test["num_items"])
-    return say("Empty answers: {number} of {items}.", number=f"{number:,}", items=items)
+def items_sentence(test: Json) -> str:
+    """Return which answers hold no text, and that groups are few; empty where neither is so."""
+    told, items = [], format_items(test["num_items"])
+    if number := test.get("num_empty"):
+        told.append(say("Empty answers: {number} of {items}.", number=f"{number:,}", items=items))
+    if 0 < (number := test.get("num_groups") or 0) < FEW_GROUPS:
+        said = "Intervals count the {number} groups, not their {items}: so few tell little."
+        told.append(say(said, number=number, items=items))
+    return " ".join(told)
 
 
 def val_calibration_sentence(metrics: Json) -> str:

@@ -177,10 +177,12 @@ class Predictions(list[Prediction]):
 
     Attributes:
         records: See above.
+        written: The file that holds them; None where they are only returned.
     """
 
     def __init__(self, records: Iterable[Prediction | BadSample] = ()) -> None:
         self.records = list(records)
+        self.written: str | None = None
         super().__init__(one for one in self.records if isinstance(one, Prediction))
 
     def _repr_html_(self) -> str:

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# What a finding is about. How the data was read: ``reading``, ``task``, ``classes``, ``unused`` (a
-# column, file or split). What is wrong with samples or columns: ``unreadable``, ``missing``,
-# ``unlabelled``, ``constant``, ``identifier``, ``leak``, ``truncated``, ``unseen`` (a category that
-# train did not have), ``copies`` (the same sample again), ``contradiction`` (the same sample with
-# two labels), ``time`` (days between those learned from are tested), ``near copies`` (nearly the
-# same sample again), ``group`` (what belongs together is on both sides), ``doubtful label``,
-# ``shortcut`` (a column that tells the answer without knowing the case), ``drift`` (test is unlike
-# train), ``size``. What is wrong with numbers of samples: ``few``, ``imbalance``, ``untested``.
-# ``learned``: samples that the model has seen in training. ``pretraining``: what a start has
-# learned.
+# What a finding is about. How the data was read: ``reading``, ``columns`` (how many of each kind),
+# ``task``, ``classes``, ``unused`` (a column, file or split). What is wrong with samples or
+# columns: ``unreadable``, ``missing``, ``unlabelled``, ``constant``, ``identifier``, ``leak``,
+# ``truncated``, ``unseen`` (a category that train did not have), ``copies`` (the same sample
+# again), ``contradiction`` (the same sample with two labels), ``time`` (days between those learned
+# from are tested), ``near copies`` (nearly the same sample again), ``group`` (what belongs together
+# is on both sides), ``doubtful label``, ``shortcut`` (a column that tells the answer without
+# knowing the case), ``drift`` (test is unlike train), ``size``. What is wrong with numbers of
+# samples: ``few``, ``imbalance``, ``untested``. ``learned``: samples that the model has seen in
+# training. ``pretraining``: what a start has learned.
 FindingKind = Literal[
     "reading",
+    "columns",
     "task",
     "classes",
     "unused",
@@ -53,9 +54,18 @@ MAX_ITEMS = 100
 # What sentences count, one and several; what comes behind says the same of one.
 _SEVERAL = {
     **{f"{one}s": one for one in ("row", "image", "text", "sample", "item", "column", "label")},
-    **{f"{one}s": one for one in ("group", "file", "token", "part", "cell", "value", "folder")},
+    **{
+        f"{one}s": one
+        for one in ("group", "file", "token", "part", "cell", "value", "folder", "run")
+    },
     **{f"{one}s": one for one in ("link", "page", "pair", "feature", "minute", "second", "step")},
-    **{"classes": "class", "copies": "copy", "categories": "category", "epochs": "epoch"},
+    **{
+        "classes": "class",
+        "copies": "copy",
+        "categories": "category",
+        "epochs": "epoch",
+        "entries": "entry",
+    },
 }
 _VERBS = {"are": "is", "were": "was", "have": "has", "hold": "holds", "differ": "differs"}
 _ONE = re.compile(

@@ -93,6 +93,7 @@ def settle(
     """
     parts: Parts = []
     findings: list[Finding] = []
+    told: list[tuple[str, list[Finding]]] = []
     for table, split in tables:
         found = next((read for reader in READERS if (read := reader(table, options))), None)
         if found is None:
@@ -100,11 +101,12 @@ def settle(
             found = read_states(table, options, _is_table(table, options))
         if found is not None:
             table, said = found
-            findings += [one for one in said if one not in findings]
+            told.append((table.where, said))
         elif (joined := read_raters(table, options)) is not None:
             table, said = joined
-            findings += said
+            told.append((table.where, said))
         parts.append((find_pictures(table, options, findings), split))
+    findings[:0] = _once(told, len(tables))
     if (pictured := caption_options([table for table, _ in parts], options)) is not None:
         return parts, pictured, findings
     if (asked := question_options([table for table, _ in parts], options)) is not None:
@@ -125,6 +127,18 @@ def settle(
     if options.schema is None:
         parts = _without_strangers(parts, target, findings)
     return _renumbered(parts, target, findings, options.schema), options, findings
+
+
+def _once(told: Sequence[tuple[str, list[Finding]]], num_tables: int) -> list[Finding]:
+    """Return what was found of tables: once what holds of all, with its file what holds of one."""
+    found: list[Finding] = []
+    for where, said in told:
+        for one in said:
+            is_of_all = num_tables == 1 or sum(one in others for _, others in told) == num_tables
+            if not is_of_all and where not in one.sentence:
+                one = replace(one, sentence=f"{where}: {one.sentence}")
+            found += [] if one in found else [one]
+    return found
 
 
 def _is_table(table: Table, options: ReadOptions) -> bool:

@@ -19,6 +19,6 @@ def choose_imbalance(counts: np.ndarray) -> tuple[Imbalance, str]:
     if ratio < MUCH:
         return "none", ""
     return "none", (
-        f"the largest class has {ratio:.0f} times the samples of the smallest; --imbalance "
-        f"weights may find more of the rare ones, and is wrong more often (docs/experiments.md)"
+        f"the largest class has {ratio:.0f} times the samples of the smallest, which alone changes "
+        "no loss (docs/experiments.md)"
     )
