@@ -285,21 +285,6 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
     return decorate
 
 
-def hushes(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the option ``quiet`` of a verb hold while it works; ``takes`` does so by itself.
-
-    Args:
-        function: A public function that states ``quiet``.
-    """
-
-    @wraps(function)
-    def verb(*args: P.args, **kwargs: P.kwargs) -> R:
-        with quietly(bool(kwargs.get("quiet", False))):
-            return function(*args, **kwargs)
-
-    return verb
-
-
 def _plain(value: Any) -> Any:
     """Return what can be written down: of a length of time its seconds, of NumPy a number."""
     if isinstance(value, timedelta):

@@ -9,6 +9,7 @@ from where they lie, and take over only when they have answered their golden sam
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -79,6 +80,8 @@ class _Running:
             self._server.should_exit = True
             return
         self._shelf.serve(bundles)
+        gc.freeze()  # what is there now stays: nobody needs to look through it while it answers
+        gc.enable()
         names = ", ".join(f"{one.record.name} {one.version}" for one in bundles)
         say(f"Ready: {names} at {told}")
 
