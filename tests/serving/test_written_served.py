@@ -258,10 +258,11 @@ def test_who_hangs_up_ends_the_writing(server):
     assert counted("headstart_cancelled_total") == before + 1
 
 
-def test_the_server_has_neither_torch_nor_transformers(chats):
+def test_the_server_imports_nothing_that_its_bundle_has_no_use_for(chats):
     code = (
         "import atexit, sys\n"
-        "heavy = {'torch', 'transformers'}\n"
+        "heavy = {'torch', 'transformers', 'scipy', 'sklearn', 'pyarrow', 'pandas', 'PIL'}\n"
+        "heavy |= {f'headstart.preprocessing.for_{kind}' for kind in ('images', 'tables')}\n"
         "told = lambda: print('loaded', sorted(heavy & {*sys.modules}), file=sys.stderr)\n"
         "atexit.register(told)"
     )

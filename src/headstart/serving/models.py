@@ -305,6 +305,11 @@ class Shelf:
         return self.is_loaded and not self.is_draining
 
     @property
+    def is_alive(self) -> bool:
+        """Whether no model is stuck in a computation that does not end."""
+        return not any(one.batcher.is_stuck for one in self._models.values())
+
+    @property
     def models(self) -> list[AnyModel]:
         """All models, in the order in which they were named."""
         return list(self._models.values())
