@@ -1,9 +1,9 @@
 """One network in ONNX Runtime: opened from bytes, asked for logits, given nothing that it fears.
 
-Bytes, not a path, and files that it may name (external data) in no folder that there is: so what was
-checked is what is run. Of bytes alone, ONNX Runtime reads such files from wherever it was started.
-Row numbers and lengths are bounded before every run, because engines answer what lies outside with
-anything from zeros to a crash.
+Bytes, not a path, and files that these may name (external data) in no folder that there is: so what
+was checked is what is run. Of bytes alone, ONNX Runtime reads such files from wherever it was
+started. Row numbers and lengths are bounded before every run, because engines answer what lies
+outside with anything from zeros to a crash.
 """
 
 from __future__ import annotations
