@@ -67,7 +67,7 @@ def test_a_bundle_holds_what_it_needs_and_answers_as_the_run(mlp):
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlicense: ")
     assert "| accuracy |" in card
-    assert str(run.path.parent) not in card + json.dumps(record)  # no path of this machine
+    assert str(run.path.parents[2]) not in card + json.dumps(record)  # no path of this machine
 
 
 def test_golden_samples_hold_what_was_decided_of_them(mlp):
