@@ -53,7 +53,7 @@ def flowers(folder: Path) -> tuple[hs.Run, Iterator[Case]]:
     data = hs.load(str(folder / "train.parquet"), label="label")
     run = _tuned(data, "pip/efficientnet-lite0", folder)
     pictures = [Image.open(io.BytesIO(one["bytes"])).convert("RGB") for one in test["image"]]
-    labels = test["label"].astype(str).to_numpy()
+    labels = test["class"].to_numpy()  # as the run calls them: names stand beside the numbers
 
     def changed(how: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
         draw = [np.asarray(one, np.float32) for one in pictures]

@@ -4,9 +4,12 @@ A server on one core, asked by one asyncio client on another, whatever became of
 before: at 4 and 10 times of what it answers (how long a refusal takes, and an answer), at half of
 it (beside one call of the same bundle without a server), and started anew (until it is ready).
 Times run from when a request was to be sent, so that a client that falls behind makes them longer;
-what is more than it can send is left out. Requests at half load come evenly, and then at random:
-a server that works off what takes S one by one has 99 % of those in 4.3 S even if it costs nothing
-(M/D/1 at half load).
+what is more than it can send is left out. Requests at half load come evenly, and then at random.
+Then no server is quicker than a queue allows: beside each stands the floor, what 99 % stay below
+where the bare calls are made one after the other and a server costs nothing. Lindley's recursion:
+a request waits w' = max(0, w + s - g), w and s the wait and the call of the one before, g the gap
+between them; its answer takes w' and its own call. Of calls that all take S it is 4.3 S at random
+(M/D/1 at half load), 1.0 S evenly. A server may be below: it computes what waits together.
 
     python benchmarks/serving_clock.py [--kinds rows texts pictures] [--seconds 8] [--turns 3]
         [--starts 5] [--nice N] [--json FILE]
@@ -26,7 +29,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +177,21 @@ def quantiles(seconds: list[float]) -> list[float]:
     return [round(1000 * float(one), 1) for one in np.quantile(seconds, [0.5, 0.99, 1.0])]
 
 
-async def measured(client: Client, alone_ms: tuple[float, float], seconds: float) -> list[dict]:
+def floor_ms(alone_ms: Sequence[float], gaps: Iterator[float]) -> float:
+    """Return what 99 % of answers stay below where calls follow one another and cost no more.
+
+    Args:
+        alone_ms: Of bare calls, of which each request makes one, drawn anew.
+        gaps: Seconds from request to request.
+    """
+    wait, found = 0.0, []
+    for call in np.random.default_rng(1).choice(alone_ms, 20_000):
+        found.append(wait + call)
+        wait = max(0.0, wait + call - 1000 * next(gaps))
+    return float(np.quantile(found, 0.99))
+
+
+async def measured(client: Client, alone_ms: Sequence[float], seconds: float) -> list[dict]:
     """Return what a client sees at each load."""
     await client.closed(min(2.0, seconds))  # warm
     most = await client.closed(seconds)
@@ -191,18 +208,20 @@ async def measured(client: Client, alone_ms: tuple[float, float], seconds: float
         found = await client.opened(gaps(share * most), seconds)
         await asyncio.sleep(1)
         total = sum(map(len, found.values()))
+        floor = floor_ms(alone_ms, gaps(share * most)) if share < 1 else float("nan")
         for status, times in sorted(found.items()):
             middle, late, longest = quantiles(times)
             rows.append(
                 {"load": name, "a second": round(share * most, 1), "status": status,
                  "share": len(times) / total, "requests": len(times), "p50": middle, "p99": late,
-                 "longest": longest, "bare": alone_ms}
+                 "longest": longest, "floor": floor,
+                 "bare": (float(np.mean(alone_ms)), float(np.quantile(alone_ms, 0.99)))}
             )  # fmt: skip
     return rows
 
 
-def bare_ms(bundle: Path, bodies: list[bytes], kind: str) -> tuple[float, float]:
-    """Return the wall's ms of reading and computing one sample: their mean, and 99 %."""
+def bare_ms(bundle: Path, bodies: list[bytes], kind: str) -> list[float]:
+    """Return the wall's ms of reading and computing each sample by itself."""
     from headstart.bundles import open_bundle
 
     opened = open_bundle(bundle)
@@ -213,33 +232,34 @@ def bare_ms(bundle: Path, bodies: list[bytes], kind: str) -> tuple[float, float]
     for sample in [samples[0], *samples]:
         began = time.perf_counter()
         opened.predict([sample])
-        times.append(time.perf_counter() - began)
-    return 1000 * float(np.mean(times[1:])), 1000 * float(np.quantile(times[1:], 0.99))
+        times.append(1000 * (time.perf_counter() - began))
+    return times[1:]
 
 
 def start_seconds(bundle: Path) -> tuple[float, float]:
-    """Return seconds from a fresh process until a client is told that it is ready; processor's."""
+    """Return seconds from a fresh process until it says that it is ready; processor's.
+
+    It is believed when a client is told the same. Who asks all the time takes the server's time.
+    """
     port = free_port()
     command = [sys.executable, "-m", "headstart", "serve", str(bundle), "--port", str(port)]
     began, before = time.perf_counter(), os.times()
     # what pip installs is compiled: images that forbid writing that compile a clone at every start
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
-        [*command, "--grace-seconds", "0"], stderr=subprocess.DEVNULL, env=env
+        [*command, "--grace-seconds", "0"], stderr=subprocess.PIPE, text=True, env=env
     )
+    assert process.stderr is not None
     try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
-                    break
-            except OSError:
-                if process.poll() is not None:
-                    raise SystemExit(f"{command} does not come up") from None
-                time.sleep(0.005)
+        if not any(line.startswith("Ready: ") for line in process.stderr):
+            raise SystemExit(f"{command} does not come up")
         passed = time.perf_counter() - began
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
+            pass  # 503 would be an error
     finally:
         process.terminate()
         process.wait()
+        process.stderr.close()
     after = os.times()
     worked = after.children_user - before.children_user
     return passed, worked + after.children_system - before.children_system
@@ -250,10 +270,13 @@ def of_kind(name: str, args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as place:
         bundle, bodies, kind = ALL[name](Path(place), 64)
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[:-1] or cores)  # the last one is the server's
         former = os.getpriority(os.PRIO_PROCESS, 0)
         os.setpriority(os.PRIO_PROCESS, 0, former + args.nice)
-        starts = [start_seconds(bundle) for _ in range(args.starts + 1)][1:]
+        starts = {}
+        for num in {len(cores), 1}:  # all of them, and one
+            os.sched_setaffinity(0, cores[-num:])
+            starts[num] = [start_seconds(bundle) for _ in range(args.starts + 1)][1:]
+        os.sched_setaffinity(0, cores[:-1] or cores)  # the last one is the server's
         rows = []
         for turn in range(args.turns):
             alone, port = bare_ms(bundle, bodies, kind), free_port()
@@ -283,19 +306,19 @@ def main() -> None:
     found = {}
     for name in args.kinds:
         found[name] = of_kind(name, args)
-        walls = [wall for wall, _ in found[name]["starts"]]
-        worked = [used for _, used in found[name]["starts"]]
-        print(
-            f"{name}: ready after {np.median(walls):.2f} s ({min(walls):.2f} to {max(walls):.2f}), "
-            f"{np.median(worked):.2f} s of the processor"
-        )
+        for num, starts in found[name]["starts"].items():
+            walls, worked = zip(*starts, strict=True)
+            print(
+                f"{name}, cores: {num}: ready after {np.median(walls):.2f} s ({min(walls):.2f} to "
+                f"{max(walls):.2f}), {np.median(worked):.2f} s of the processor"
+            )
         print(markdown_table(
             ["turn", "load", "a second", "status", "share", "p50 ms", "p99 ms", "longest ms",
-             "one call ms", "its p99", "p99 / one call"],
+             "one call ms", "its p99", "p99 / one call", "floor / one call"],
             [[str(one["turn"] + 1), one["load"], str(one["a second"]), str(one["status"]),
               f"{100 * one['share']:.1f} %", str(one["p50"]), str(one["p99"]), str(one["longest"]),
               f"{one['bare'][0]:.1f}", f"{one['bare'][1]:.1f}",
-              f"{one['p99'] / one['bare'][0]:.1f}"]
+              f"{one['p99'] / one['bare'][0]:.2f}", f"{one['floor'] / one['bare'][0]:.2f}"]
              for one in found[name]["rows"]],
         ), flush=True)  # fmt: skip
     print("load average", *(f"{one:.1f}" for one in os.getloadavg()))

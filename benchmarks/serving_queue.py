@@ -7,7 +7,8 @@ waits is taken, divided into passes by ``passes_of``, each pass costs its share 
 of its padded tokens (fitted to the measured texts), each request what a server adds to it. Told is
 the wait that 99 % stay below, by the mean call and by the call that 99 % stay below: of texts of
 different lengths the longest alone takes several mean calls. Answers are told as each pass ends
-(now), and as all passes of a batch have ended (before).
+(now), and as all passes of a batch have ended (before). Beside them stands the floor of such a
+queue: calls one after the other, at a server that costs nothing (``serving_clock.floor_ms``).
 
     python benchmarks/serving_queue.py BUNDLE [--texts FILE] [--added 1.5] [--requests 20000]
 
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from serving_clock import at_random, evenly, floor_ms
 from timing import describe_machine, markdown_table
 
 from headstart.bundles import Bundle, open_bundle
@@ -112,6 +114,12 @@ def main() -> None:
     chosen = draw.integers(0, len(tokens), args.requests)
     gap = 2 * (alone.mean() + args.added)
     lines = []
+    for name, pause in (("evenly", evenly), ("at random", at_random)):
+        late = floor_ms(alone, pause(1000 / gap))
+        least = [f"{late:.1f}", f"{late / alone.mean():.2f}"]
+        lines.append(
+            [name, "floor: one by one", "-", *least, f"{late / np.quantile(alone, 0.99):.2f}"]
+        )
     for name, gaps in (
         ("evenly", np.full(args.requests, gap)),
         ("at random", draw.exponential(gap, args.requests)),

@@ -6,6 +6,7 @@ for one another on a busy machine make them ten times slower, not faster.
 
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -138,15 +139,40 @@ def processor_clock(monkeypatch):
     return set_clock(monkeypatch, ProcessorClock())
 
 
+def made_once(factory, name, make):
+    """Return a run and its bundle: made by one worker, a copy of its own for each.
+
+    A bundle of three layers takes ten seconds of PyTorch's exporter, most of them its imports.
+
+    Args:
+        factory: pytest's, of folders.
+        name: Of the folder.
+        make: Makes the run ``run`` in a folder, and returns it.
+    """
+    from filelock import FileLock
+
+    import headstart
+
+    own, place = factory.getbasetemp(), "bundle"
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"made-{name}"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "done").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            shared.mkdir()
+            run = make(shared)
+            headstart.export(str(run.path), to="onnx", out=str(shared / place / name))
+            (shared / "done").touch()
+    copied = factory.mktemp(name)
+    shutil.copytree(shared, copied, dirs_exist_ok=True)
+    return headstart.open(str(copied / "run")), copied / place / name
+
+
 @pytest.fixture(scope="session")
 def mlp_bundle(tmp_path_factory):
     """Return a run of a table, from files, and its bundle."""
     from small_runs import table_run
 
-    import headstart
-
-    run = table_run(tmp_path_factory.mktemp("mlp"), "scratch/mlp")
-    return run, headstart.export(str(run.path), to="onnx", out=f"{run.path.parent}/rows")
+    return made_once(tmp_path_factory, "rows", lambda folder: table_run(folder, "scratch/mlp"))
 
 
 @pytest.fixture(scope="session")
@@ -154,10 +180,7 @@ def text_bundle(tmp_path_factory):
     """Return a run of texts, from a file, and its bundle."""
     from small_runs import text_run
 
-    import headstart
-
-    run = text_run(tmp_path_factory.mktemp("texts"), "scratch/tfidf")
-    return run, headstart.export(str(run.path), to="onnx", out=f"{run.path.parent}/texts")
+    return made_once(tmp_path_factory, "texts", lambda folder: text_run(folder, "scratch/tfidf"))
 
 
 @pytest.fixture(scope="session")
@@ -165,15 +188,12 @@ def image_bundle(tmp_path_factory):
     """Return a run of pictures, from a folder, and its bundle."""
     from small_runs import image_run
 
-    import headstart
-
-    run = image_run(tmp_path_factory.mktemp("pictures"))
-    return run, headstart.export(str(run.path), to="onnx", out=f"{run.path.parent}/pictures-onnx")
+    return made_once(tmp_path_factory, "pictures-onnx", image_run)
 
 
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory):
     """Return a run of 2,000 rows and its bundle, which has a drift reference."""
-    from monitored import monitored
+    from monitored import watched_run
 
-    return monitored(tmp_path_factory.mktemp("watched"))
+    return made_once(tmp_path_factory, "watched", watched_run)

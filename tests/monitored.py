@@ -1,4 +1,4 @@
-"""A run with enough held-out rows to be watched, its bundle, and rows to ask it about."""
+"""A run with enough held-out rows to be watched, and rows to ask it about."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ def rows(num: int, seed: int = 0, *, shift: float = 0.0, lost: float = 0.0) -> p
     return frame
 
 
-def monitored(folder: Path) -> tuple[hs.Run, Path]:
-    """Return a run of 2,000 rows and its bundle."""
+def watched_run(folder: Path) -> hs.Run:
+    """Return a run of 2,000 rows."""
     rows(2000).to_csv(folder / "rows.csv", index=False)
     data = hs.load(str(folder / "rows.csv"), label="label")
-    run = hs.finetune(
+    return hs.finetune(
         data, start="scratch/mlp", out=str(folder / "run"), device="cpu", num_steps=60
     )
-    return run, hs.export(str(run.path), to="onnx", out=str(folder / "watched"))

@@ -181,7 +181,7 @@ def _find(place: Place) -> Callable[..., object]:
 
 def _call(command: Command, words: Sequence[str], *, is_quiet: bool, is_json: bool) -> int:
     """Call the verb with a console listening, print its result and the next command."""
-    from headstart.recipes.processes import is_worker
+    from headstart.recipes.launching import is_worker
     from headstart.reporting.console import Console
 
     values = read_arguments(command, words)

@@ -95,7 +95,7 @@ class DivergenceError(HeadstartError):
 
 
 class ProcessLost(HeadstartError):
-    """Report that another process of the same training has left."""
+    """Report that another process has left, without which a training or a server cannot go on."""
 
     exit_code = 9
 

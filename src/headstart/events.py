@@ -19,9 +19,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 Listener = Callable[[str, dict[str, object]], None]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("headstart_listeners", default=())
 _had: WeakKeyDictionary[Listener, set[str]] = WeakKeyDictionary()  # of notes that are said once
@@ -104,6 +108,21 @@ def quietly(is_asked: bool = True) -> Iterator[None]:
         yield
     finally:
         _quiet.reset(token)
+
+
+def hushes(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the option ``quiet`` of a verb hold while it works; ``takes`` does so by itself.
+
+    Args:
+        function: A public function that states ``quiet``.
+    """
+
+    @wraps(function)
+    def verb(*args: P.args, **kwargs: P.kwargs) -> R:
+        with quietly(bool(kwargs.get("quiet", False))):
+            return function(*args, **kwargs)
+
+    return verb
 
 
 def is_quiet() -> bool:

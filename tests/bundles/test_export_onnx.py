@@ -16,7 +16,7 @@ from small_runs import TEXTS, table, table_run, text_run
 from torch import nn
 
 import headstart as hs
-from headstart.bundles import open_bundle
+from headstart.bundles import manifest_bytes, open_bundle
 from headstart.bundles.golden import check_golden
 from headstart.errors import ExportError, OptionError
 from headstart.exporting.onnx_file import export_file
@@ -67,7 +67,7 @@ def test_a_bundle_holds_what_it_needs_and_answers_as_the_run(mlp):
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlicense: ")
     assert "| accuracy |" in card
-    assert str(run.path.parent) not in card + json.dumps(record)  # no path of this machine
+    assert str(run.path.parents[2]) not in card + json.dumps(record)  # no path of this machine
 
 
 def test_golden_samples_hold_what_was_decided_of_them(mlp):
@@ -164,6 +164,27 @@ def test_a_manifest_that_leads_elsewhere_is_refused(mlp, tmp_path):
     path.write_text(json.dumps(record))
     with pytest.raises(ExportError, match=r"MANIFEST.json is damaged .*'\.\./secret'"):
         hs.verify(str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("place", ["weights.bin", "../weights.bin", "/etc/passwd"])
+def test_weights_in_another_file_are_not_read(mlp, tmp_path, monkeypatch, place):
+    import onnx
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(mlp[1], folder)
+    network = onnx.load(folder / "model.onnx")
+    weights = network.graph.initializer[0]
+    for outside in (folder, tmp_path):
+        (outside / "weights.bin").write_bytes(weights.raw_data + bytes(1 << 16))
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    entry = weights.external_data.add()
+    entry.key, entry.value = "location", place
+    (folder / "model.onnx").write_bytes(network.SerializeToString())
+    (folder / "MANIFEST.json").write_bytes(manifest_bytes(folder))
+    monkeypatch.chdir(folder)  # where ONNX Runtime looks for what bytes name
+    with pytest.raises(ExportError, match=r"model\.onnx is not taken by ONNX Runtime"):
+        open_bundle(folder)
 
 
 def test_golden_samples_that_are_answered_otherwise_are_refused(mlp, tmp_path):

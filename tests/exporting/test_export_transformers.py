@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from headstart.errors import ExportError
+from headstart.events import listen
 from headstart.exporting import export_transformers
 from headstart.exporting import transformers_folder as folder_module
 from headstart.model import Model
@@ -177,6 +178,32 @@ def test_packaged_minilm_is_exported(tmp_path: Path):
     torch.testing.assert_close(theirs(folder, text), logits_of(model, text), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_readme_of_an_averaged_encoder_has_the_lines_that_give_its_logits(
+    task: str, tmp_path: Path
+):
+    request = BuildRequest(texts=TEXTS, pooling="mean", max_length=24)
+    model = Model(build_encoder(find_start("scratch/bert-tiny"), request), SCHEMAS[task])
+    with torch.no_grad():
+        model.head.weight.normal_()
+    if task == "regression":
+        model.target_mean, model.target_scale = 3.0, 2.0
+    notes: list[object] = []
+    with listen(lambda kind, fields: notes.append(fields.get("text"))):
+        folder = export_transformers(model, tmp_path / "out")
+    assert any("README.md has the lines" in str(note) for note in notes)
+    code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    said: dict[str, object] = {"FOLDER": str(folder)}
+    exec(code, said)
+    texts = [*TEXTS[:3], "film " * 90]
+    expected = torch.cat([logits_of(model, text) for text in texts])
+    expected = expected * model.target_scale + model.target_mean
+    found = said["logits_of"](texts)  # type: ignore[operator]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    config = json.loads((folder / "config.json").read_text())
+    assert [*config["id2label"].values()] == [*(SCHEMAS[task].classes or ("stars",))]
+
+
 # Refusals ---------------------------------------------------------------------------------------
 
 
@@ -185,9 +212,6 @@ def test_what_transformers_has_no_class_for_is_refused(tmp_path: Path):
     tfidf = Model(build_encoder(find_start("scratch/tfidf"), BuildRequest(texts=TEXTS)), schema)
     with pytest.raises(ExportError, match=r"TF-IDF with a linear layer.*headstart"):
         export_transformers(tfidf, tmp_path / "out")
-    mean = build_encoder(find_start("scratch/bert-tiny"), BuildRequest(texts=TEXTS, pooling="mean"))
-    with pytest.raises(ExportError, match=r"--strategy head does.*with --strategy lora"):
-        export_transformers(Model(mean, schema), tmp_path / "out")
     image = build_encoder(
         find_start("scratch/simple-cnn"), BuildRequest(image_size=(28, 28), image_channels=1)
     )
@@ -240,17 +264,13 @@ def test_what_is_advised_of_an_export_helps(tokenizer, tmp_path: Path, monkeypat
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=r"cannot be written .* Choose another one") as unwritten:
         export_transformers(build("bert", tokenizer), tmp_path / "file" / "out")
-    averaged = build("bert", tokenizer)
-    averaged.encoder.network.pooling = "mean"
-    with pytest.raises(ExportError, match="Fine-tune again with --strategy lora, last-n") as mean:
-        export_transformers(averaged, tmp_path / "mean")
     with monkeypatch.context() as patch:  # as a release would whose classes are others
         patch.setattr(folder_module, "make_classifier", lambda config: OtherRelease(config))
         with pytest.raises(ExportError, match="Use the transformers release that the") as other:
             export_transformers(build("bert", tokenizer), tmp_path / "other")
-    # trained with a strategy that keeps the own pooling, by this release, into a new folder
+    # by this release, into a new folder
     assert export_transformers(build("bert", tokenizer), tmp_path / "out").is_dir()
-    for told in (unwritten, mean, other):
+    for told in (unwritten, other):
         heard(told.value)
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,66 @@ class ServingProcess:
         status, _, told = self.ask("POST", path, content, content_type=kind, **headers)
         assert status == 200, told
         return json.loads(told)
+
+    def events(self, path: str, text: str) -> list[tuple[str, Any]]:
+        """Return the events of the stream that answers a text: each its name, what it tells."""
+        status, headers, told = self.ask(
+            "POST", path, text.encode(), content_type="text/plain", accept="text/event-stream"
+        )
+        assert (status, headers["content-type"]) == (200, "text/event-stream"), told
+        found = []
+        for event in told.decode().split("\n\n")[:-1]:
+            name, _, data = event.rpartition("data: ")
+            found.append((name.removeprefix("event: ").strip(), json.loads(data)))
+        return found
+
+
+def texts_of(answer: Any) -> list[str]:
+    """Return what was written."""
+    return [one["text"] for one in answer["predictions"]]
+
+
+def asks_by_the_protocol(
+    server: ServingProcess, name: str, texts: list[str], wanted: list[str]
+) -> None:
+    """Assert that a model that writes answers tensors of the Open Inference Protocol."""
+    tensor = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": texts}
+    (told,) = server.post(f"/v2/models/{name}/infer", {"inputs": [tensor]})["outputs"]
+    assert (told["name"], told["datatype"], told["data"]) == ("text", "BYTES", wanted)
+    short = {"inputs": [tensor], "parameters": {"max_tokens": 2}}
+    brief = server.post(f"/v2/models/{name}/infer", short)["outputs"][0]["data"]
+    assert all(len(one) <= len(whole) for one, whole in zip(brief, wanted, strict=True))
+    assert brief != wanted
+    described = server.get(f"/v2/models/{name}")
+    assert [one["name"] for one in described["inputs"] + described["outputs"]] == ["text", "text"]
+
+
+def streams(server: ServingProcess, name: str, text: str) -> list[tuple[str, Any]]:
+    """Assert that an answer that is sent in pieces is the whole answer; return the pieces."""
+    path = f"/v1/predict?model={name}"
+    whole = server.post(path, text.encode(), "text/plain")
+    *pieces, (last, done) = server.events(path, text)
+    assert last == "done"
+    assert done == whole
+    assert {kind for kind, _ in pieces} == {""}
+    assert "".join(told["text"] for _, told in pieces) == whole["predictions"][0]["text"]
+    status, _, told = server.ask(
+        "POST",
+        path,
+        json.dumps([text, text]).encode(),
+        content_type="application/json",
+        accept="text/event-stream",
+    )
+    assert (status, b"one at a time" in told) == (400, True)
+    return pieces
+
+
+def all_at_once(server: ServingProcess, jobs: list[tuple[str, str]]) -> list[str]:
+    """Return what models write of texts that are all asked at once."""
+
+    def ask(job: tuple[str, str]) -> Any:
+        model, text = job
+        return server.post(f"/v1/predict?model={model}", text.encode(), "text/plain")
+
+    with ThreadPoolExecutor(12) as pool:
+        return [texts_of(one)[0] for one in pool.map(ask, jobs)]

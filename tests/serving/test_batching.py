@@ -246,6 +246,24 @@ def test_passes_cost_the_least_that_any_division_costs():
     assert passes_of([5, 90, 6, 7], [1, 1, 1, 1]) == [[0, 2, 3], [1]]
 
 
+def test_a_computation_that_does_not_end_is_stuck():
+    bundle = Doubling()
+    bundle.may_go.clear()
+
+    async def go() -> list[bool]:
+        one = batcher(bundle, request_seconds=0.15)
+        found = [one.is_stuck]
+        asked = asyncio.ensure_future(ask(one, 1))
+        await asyncio.sleep(0.02)
+        found.append(one.is_stuck)
+        await until(lambda: one.is_stuck)
+        bundle.may_go.set()
+        await asked
+        return [*found, one.is_stuck]
+
+    assert asyncio.run(go()) == [False, False, False]
+
+
 def test_what_is_retired_ends_with_its_last_request():
     bundle, former = Doubling(), set(threading.enumerate())
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 from serving_process import SECONDS, ServingProcess
 
 import headstart as hs
-from headstart.errors import ExportError, OptionError, RunFolderError
+from headstart.errors import ExportError, OptionError, ProcessLost, RunFolderError
+from headstart.recipes.keeping import keep, listen
 
 ROW = b'[{"x": 1.0, "y": 0.5, "land": "AT", "when": "2024-01-01", "ok": "yes"}]'
 # says at its end whether PyTorch is there
@@ -236,6 +238,59 @@ def test_the_process_that_serves_a_run_has_no_torch_and_exports_once(
     assert entry.about == "run"
     with ServingProcess(run.path) as again:
         assert "Exports" not in again.log
+
+
+def _kept_by(process: int) -> int:
+    """Return the server that a process keeps."""
+    (child,) = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return int(child)
+
+
+def _is_there(process: int) -> bool:
+    told = Path(f"/proc/{process}/stat")
+    try:
+        return told.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_a_server_that_crashes_is_started_again_and_what_comes_meanwhile_is_answered(mlp_bundle):
+    with ServingProcess(mlp_bundle[1], options=("--restart",)) as running:
+        first = _kept_by(running.process.pid)
+        os.kill(first, signal.SIGSEGV)
+        wait_until(lambda: running.ask("GET", "/v2/health/ready")[0] == 200)  # 503 while it loads
+        assert len(running.post("/v1/predict", ROW)["predictions"]) == 1
+        second = _kept_by(running.process.pid)
+        assert second != first
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(SECONDS) == 0
+        assert not _is_there(second)
+    assert "The server has crashed (SIGSEGV); it is started again." in running.log
+    assert running.log.count("Ready: ") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_a_server_that_nobody_keeps_any_more_ends(mlp_bundle):
+    with ServingProcess(mlp_bundle[1], options=("--restart",)) as running:
+        server = _kept_by(running.process.pid)
+        running.process.kill()
+        wait_until(lambda: not _is_there(server))
+
+
+def test_what_crashes_again_and_again_is_given_up(mlp_bundle, heard):
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with (
+        listen("127.0.0.1", 0) as sock,
+        pytest.raises(ProcessLost, match=r"crashed \(SIGKILL\) 5 times") as error,
+    ):
+        keep([sys.executable, "-S", "-c", crash], sock)
+    assert hs.verify(str(mlp_bundle[1])).agreement.holds
+    heard(error.value)
+    with listen("127.0.0.1", 0) as sock, pytest.raises(SystemExit) as ended:
+        keep([sys.executable, "-S", "-c", "import sys; sys.exit(7)"], sock)
+    assert ended.value.code == 7
 
 
 IMPATIENT = """

@@ -13,6 +13,7 @@ import os
 import statistics
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -141,44 +142,75 @@ def test_large_bodies_and_bombs_are_not_held(mlp_bundle):
         assert memory(running.process.pid) - before < 64 + 16  # what one unpacked body may have
 
 
+class MixedClient:
+    """A client that asks for this and that: what is known, what is not, what is broken.
+
+    Args:
+        port: Of the server.
+        seed: Of what it asks.
+        picture: The bytes of one.
+    """
+
+    def __init__(self, port: int, seed: int, picture: bytes) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        self._draw, self._number, self._picture = np.random.default_rng(seed), 0, picture
+        self.statuses: dict[int, int] = {}
+
+    def ask(self) -> float:
+        """Ask once, and return the seconds until the whole answer was there."""
+        self._number += 1
+        kind = int(self._draw.integers(0, 7))
+        body: bytes | str = json.dumps(ROWS[: 1 + kind])
+        path, content = "/v1/predict?model=rows", "application/json"
+        if kind == 1:
+            path, content, body = "/v1/predict?model=pictures", "image/png", self._picture
+        elif kind == 2:
+            path, content = "/v1/predict?model=texts", "text/plain"
+            body = TEXTS[self._number % len(TEXTS)].encode()
+        elif kind == 3:
+            path = f"/v2/models/stranger{self._number}/infer"
+        elif kind == 4:
+            body = '[{"x": '
+        elif kind == 5:
+            path = "/metrics"
+        method = "GET" if kind == 5 else "POST"
+        began = time.perf_counter()
+        self._connection.request(
+            method, path, None if kind == 5 else body, {"Content-Type": content}
+        )
+        answer = self._connection.getresponse()
+        answer.read()
+        passed = time.perf_counter() - began
+        self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
+        if kind == 6:  # somebody hangs up
+            self._connection.close()
+        return passed
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def ask_at(client: MixedClient, gap: float, is_over: threading.Event) -> None:
+    """Ask once a gap: what could not be sent in its time is left out, not caught up with."""
+    due = time.monotonic()
+    while not is_over.wait(max(0.0, due - time.monotonic())):
+        client.ask()
+        due = max(due + gap, time.monotonic())
+    client.close()
+
+
 def test_memory_and_files_stay_as_they_are(mlp_bundle, text_bundle, image_bundle):
     picture = next(image_bundle[0].path.parent.rglob("0.png")).read_bytes()
-    draw = np.random.default_rng(0)
     is_over = threading.Event()
-    statuses: dict[int, int] = {}
-
-    def ask(port: int, seed: int) -> None:
-        mine, number = np.random.default_rng(seed), 0
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
-        while not is_over.is_set():
-            number += 1
-            kind = int(mine.integers(0, 7))
-            body: bytes | str = json.dumps(ROWS[: 1 + kind])
-            path, content = "/v1/predict?model=rows", "application/json"
-            if kind == 1:
-                path, content, body = "/v1/predict?model=pictures", "image/png", picture
-            elif kind == 2:
-                path, content = "/v1/predict?model=texts", "text/plain"
-                body = TEXTS[number % len(TEXTS)].encode()
-            elif kind == 3:
-                path = f"/v2/models/stranger{number}/infer"
-            elif kind == 4:
-                body = '[{"x": '
-            elif kind == 5:
-                path = "/metrics"
-            method = "GET" if kind == 5 else "POST"
-            connection.request(method, path, None if kind == 5 else body, {"Content-Type": content})
-            answer = connection.getresponse()
-            answer.read()
-            statuses[answer.status] = statuses.get(answer.status, 0) + 1
-            if kind == 6:  # somebody hangs up
-                connection.close()
-        connection.close()
-
     with ServingProcess(mlp_bundle[1], text_bundle[1], image_bundle[1]) as running:
         process = running.process.pid
-        seeds = draw.integers(0, 2**31, 6).tolist()
-        asking = [threading.Thread(target=ask, args=(running.port, seed)) for seed in seeds]
+        # half of what one client after the other is answered here and now, whoever else is here
+        first = MixedClient(running.port, 0, picture)
+        alone = statistics.mean([first.ask() for _ in range(200)][40:])
+        first.close()
+        clients = [MixedClient(running.port, seed, picture) for seed in range(1, 7)]
+        gap = 2 * len(clients) * alone
+        asking = [threading.Thread(target=ask_at, args=(one, gap, is_over)) for one in clients]
         for one in asking:
             one.start()
         time.sleep(SOAK_SECONDS / 4)  # caches of the allocator fill up
@@ -189,10 +221,14 @@ def test_memory_and_files_stay_as_they_are(mlp_bundle, text_bundle, image_bundle
         is_over.set()
         for one in asking:
             one.join(SECONDS)
+        statuses: Counter[int] = sum((Counter(one.statuses) for one in clients), Counter())
         seconds, size = np.array(held).T
         slope, _, low, high = (60 * float(one) for one in theilslopes(size, seconds))
         told = f"{slope:+.2f} MiB a minute ({low:+.2f} to {high:+.2f}, {len(size)} readings)"
-        print(f"{sum(statuses.values()):,} requests, {statuses}, {size[-1]:.0f} MiB, {told}")
+        print(
+            f"{statuses.total():,} requests, one in {1000 * alone:.1f} ms alone, {dict(statuses)}, "
+            f"{size[-1]:.0f} MiB, {told}"
+        )
         assert set(statuses) == {200, 400, 404}
         assert slope < 1.0 or size[-1] - size[0] < 2.0
         end = time.monotonic() + SECONDS

@@ -7,14 +7,12 @@ import json
 import shutil
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pairs_of_texts import pairs_of
-from serving_process import ServingProcess
-from small_writers import chat_run, translator_run
+from serving_process import ServingProcess, all_at_once, asks_by_the_protocol, streams, texts_of
+from small_writers import chat_run, is_refused_when_changed, writes_alike
 
 pytest.importorskip("transformers")
 pytest.importorskip("sacrebleu")
@@ -23,16 +21,13 @@ pytest.importorskip("uvicorn")
 
 import headstart as hs
 from headstart.bundles import MANIFEST, manifest_bytes
-from headstart.bundles.kinds import verify_any
 from headstart.bundles.writing import OnnxWriter, open_writer
 from headstart.errors import ExportError, RunFolderError
 from headstart.exporting import writer_bundle, writer_graphs
 from headstart.exporting.bundle_files import ComparedSamples
 from headstart.types import Conversation
-from headstart.types.texts import Telling
 
 ASKED = ["What comes after three, 2 times?", "What comes after one, 4 times?", "Hello"]
-TEXTS = pairs_of(5, seed=77)[0]
 PLAIN = "text/plain"
 
 
@@ -44,72 +39,17 @@ def chats(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def translator(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pairs")
-    run = translator_run(folder)
-    return run, hs.export(str(run.path), to="onnx", out=str(folder / "german"))
-
-
-@pytest.fixture(scope="module")
-def server(chats, translator):
-    with ServingProcess(chats[1], translator[1]) as running:
+def server(chats):
+    with ServingProcess(chats[1]) as running:
         yield running
 
 
-def _texts(answer):
-    return [one["text"] for one in answer["predictions"]]
+def test_a_bundle_writes_what_the_run_writes(chats):
+    writes_alike(*chats, ASKED)
 
 
-def _events(server, path, body, kind=PLAIN):
-    """Return the events of a stream, each its name and what it tells."""
-    status, headers, told = server.ask(
-        "POST", path, body.encode(), content_type=kind, accept="text/event-stream"
-    )
-    assert (status, headers["content-type"]) == (200, "text/event-stream"), told
-    found = []
-    for event in told.decode().split("\n\n")[:-1]:
-        name, _, data = event.rpartition("data: ")
-        found.append((name.removeprefix("event: ").strip(), json.loads(data)))
-    return found
-
-
-@pytest.mark.parametrize("which", ["chats", pytest.param("translator", marks=pytest.mark.slow)])
-def test_a_bundle_writes_what_the_run_writes(which, request):
-    run, folder = request.getfixturevalue(which)
-    asked = ASKED if which == "chats" else TEXTS
-    bundle, agreement = verify_any(folder)
-    assert agreement.holds
-    parity = bundle.record.parity
-    assert (parity["batches"], parity["texts"]) == ([1, 2, 3, 7], 13)
-    assert parity["texts_equal"] == 13
-    assert "val samples of the run's data" in parity["samples"]
-    wanted = [one.text for one in run.predict(asked)]
-    assert len({*wanted}) > 1
-    assert [one.text for one in bundle.predict(asked)] == wanted
-    assert [bundle.predict([text])[0].text for text in asked] == wanted
-    how = Telling(num_beams=3, max_tokens=9)
-    network = run.model.encoder.network
-    inputs = bundle.read(asked)
-    import torch
-
-    own = network.tell(*map(torch.from_numpy, inputs.asked(np.arange(len(asked)))), how=how)
-    texts = [bundle.preprocess.text_of(ids) for ids in own.numpy()]
-    assert [one.text for one in bundle.predict(asked, how=how)] == texts
-    report = hs.verify(str(folder)).report()
-    assert "golden answers are the same" in report
-
-
-def test_a_bundle_that_was_changed_is_refused(translator, tmp_path):
-    changed = tmp_path / "changed"
-    shutil.copytree(translator[1], changed)
-    content = bytearray((changed / "step.onnx").read_bytes())
-    content[-1] ^= 1
-    (changed / "step.onnx").write_bytes(content)
-    with pytest.raises(ExportError, match=r"step\.onnx is not what was exported"):
-        hs.verify(str(changed))
-    names = {path.name for path in translator[1].iterdir()}
-    assert {"model.onnx", "step.onnx", "golden.npz", "MANIFEST.json", "README.md"} <= names
-    assert "Token after token" in (translator[1] / "README.md").read_text()
+def test_a_bundle_that_was_changed_is_refused(chats, tmp_path):
+    is_refused_when_changed(chats[1], "model.onnx", tmp_path / "changed")
 
 
 def test_conversations_are_written_by_the_template_that_was_learned_with(chats):
@@ -122,26 +62,16 @@ def test_conversations_are_written_by_the_template_that_was_learned_with(chats):
     assert np.array_equal(ids, run.preprocess.read([asked]).prompts[0])
 
 
-def test_a_server_answers_as_predict_does(server, chats, translator):
+def test_a_server_answers_as_predict_does(server, chats):
     run, _ = chats
     wanted = [one.text for one in run.predict(ASKED)]
     one = server.post("/v1/predict?model=answers", ASKED[0].encode(), PLAIN)
     assert one["predictions"] == [{"name": "text 1", "text": wanted[0]}]
-    assert _texts(server.post("/v1/predict?model=answers", ASKED)) == wanted
+    assert texts_of(server.post("/v1/predict?model=answers", ASKED)) == wanted
     said = [{"messages": [{"role": "user", "content": text}]} for text in ASKED]
-    assert _texts(server.post("/v1/predict?model=answers", said)) == wanted
-    assert _texts(server.post("/v1/predict?model=answers", said[0])) == wanted[:1]
-    german = [one.text for one in translator[0].predict(TEXTS)]
-    assert _texts(server.post("/v1/predict?model=german", TEXTS)) == german
-    # with the protocol, too
-    tensor = {"name": "text", "shape": [5], "datatype": "BYTES", "data": TEXTS}
-    (told,) = server.post("/v2/models/german/infer", {"inputs": [tensor]})["outputs"]
-    assert (told["name"], told["datatype"], told["data"]) == ("text", "BYTES", german)
-    short = {"inputs": [tensor], "parameters": {"max_tokens": 2}}
-    brief = server.post("/v2/models/german/infer", short)["outputs"][0]["data"]
-    assert all(len(one) < len(whole) for one, whole in zip(brief, german, strict=True))
-    described = server.get("/v2/models/german")
-    assert [one["name"] for one in described["inputs"] + described["outputs"]] == ["text", "text"]
+    assert texts_of(server.post("/v1/predict?model=answers", said)) == wanted
+    assert texts_of(server.post("/v1/predict?model=answers", said[0])) == wanted[:1]
+    asks_by_the_protocol(server, "answers", ASKED, wanted)
     listed = {one["name"]: one for one in server.get("/v1/models")["models"]}
     assert listed["answers"]["writes"] is True
     assert server.get("/v1/monitor")["models"][0]["reference"] is None
@@ -151,10 +81,10 @@ def test_how_is_written_is_said_with_the_request(server, chats):
     (path,) = [f"/v1/predict?model=answers&{said}" for said in ("max_tokens=2",)]
     whole = server.post("/v1/predict?model=answers", ASKED[0].encode(), PLAIN)
     short = server.post(path, ASKED[0].encode(), PLAIN)
-    assert _texts(whole)[0].startswith(_texts(short)[0])
-    assert len(_texts(short)[0]) < len(_texts(whole)[0])
+    assert texts_of(whole)[0].startswith(texts_of(short)[0])
+    assert len(texts_of(short)[0]) < len(texts_of(whole)[0])
     drawn = [
-        _texts(
+        texts_of(
             server.post(
                 f"/v1/predict?model=answers&temperature=3&seed={seed}", ASKED[0].encode(), PLAIN
             )
@@ -173,7 +103,6 @@ def test_how_is_written_is_said_with_the_request(server, chats):
         ("?model=answers&max_tokens=99999", "Hi", 400, "expected 1 to 1,024"),
         ("?model=answers&max_tokens=many", "Hi", 400, "max_tokens is no number"),
         ("?model=answers&seed=3", "Hi", 400, "seed is of draws"),
-        ("?model=german&temperature=1", "Hi", 400, "are searched"),
         ("?model=answers&explain=1", "Hi", 400, "explained are classes"),
         ("?model=answers", "", 400, "cannot be used"),
         ("?model=answers", "much " * 1_500, 400, "tokens are read at once|are read at once"),
@@ -198,41 +127,14 @@ def test_what_is_out_of_bounds_is_refused(server, path, body, status, words):
     assert any(word in json.loads(told)["error"] for word in words.split("|")), told
 
 
-@pytest.mark.parametrize("which", ["answers", "german"])
-def test_an_answer_is_sent_while_it_is_written(server, which):
-    text = ASKED[0] if which == "answers" else TEXTS[0]
-    path = f"/v1/predict?model={which}"
-    whole = server.post(path, text.encode(), PLAIN)
-    *pieces, (last, done) = _events(server, path, text)
-    assert last == "done"
-    assert done == whole
-    assert {name for name, _ in pieces} == {""}
-    assert "".join(told["text"] for _, told in pieces) == whole["predictions"][0]["text"]
-    if which == "answers":
-        assert len(pieces) > 1  # beams are certain at the end alone
-    status, _, told = server.ask(
-        "POST",
-        path,
-        json.dumps([text, text]).encode(),
-        content_type="application/json",
-        accept="text/event-stream",
-    )
-    assert (status, b"one at a time" in told) == (400, True)
+def test_an_answer_is_sent_while_it_is_written(server):
+    assert len(streams(server, "answers", ASKED[0])) > 1
 
 
-def test_many_at_once_are_each_answered_as_alone(server, chats, translator):
+def test_many_at_once_are_each_answered_as_alone(server, chats):
     asked = [f"What comes after {word}, {n} times?" for word in ("two", "six") for n in range(1, 9)]
-    wanted = [one.text for one in chats[0].predict(asked)]
-    german = [one.text for one in translator[0].predict(TEXTS)]
-
-    def ask(job):
-        model, text = job
-        return server.post(f"/v1/predict?model={model}", text.encode(), PLAIN)
-
-    jobs = [("answers", text) for text in asked] + [("german", text) for text in TEXTS]
-    with ThreadPoolExecutor(12) as pool:
-        found = [_texts(one)[0] for one in pool.map(ask, jobs)]
-    assert found == [*wanted, *german]
+    found = all_at_once(server, [("answers", text) for text in asked])
+    assert found == [one.text for one in chats[0].predict(asked)]
 
 
 def test_who_hangs_up_ends_the_writing(server):
@@ -258,16 +160,17 @@ def test_who_hangs_up_ends_the_writing(server):
     assert counted("headstart_cancelled_total") == before + 1
 
 
-def test_the_server_has_neither_torch_nor_transformers(chats):
+def test_the_server_imports_nothing_that_its_bundle_has_no_use_for(chats):
     code = (
         "import atexit, sys\n"
-        "heavy = {'torch', 'transformers'}\n"
+        "heavy = {'torch', 'transformers', 'scipy', 'sklearn', 'pyarrow', 'pandas', 'PIL'}\n"
+        "heavy |= {f'headstart.preprocessing.for_{kind}' for kind in ('images', 'tables')}\n"
         "told = lambda: print('loaded', sorted(heavy & {*sys.modules}), file=sys.stderr)\n"
         "atexit.register(told)"
     )
     with ServingProcess(chats[1], code=code) as running:
         said = {"messages": [{"role": "user", "content": ASKED[0]}]}
-        assert _texts(running.post("/v1/predict", said))
+        assert texts_of(running.post("/v1/predict", said))
     assert any("loaded []" in line for line in running.lines), running.log
 
 
@@ -294,10 +197,10 @@ def _closed_again(folder, place, **files):
 
 
 def test_what_is_wrong_with_a_bundle_is_said_and_another_export_helps(
-    chats, translator, tmp_path, heard
+    chats, mlp_bundle, tmp_path, heard
 ):
     folder = chats[1]
-    other = (translator[1] / "model.onnx").read_bytes()
+    other = (mlp_bundle[1] / "model.onnx").read_bytes()
     golden = dict(np.load(folder / "golden.npz"))
     golden["logits"] = golden["logits"] + 1
     file = io.BytesIO()
@@ -349,39 +252,3 @@ def test_an_export_without_a_sample_to_compare_on_is_refused(chats, tmp_path, he
     heard(error.value)
     given = ComparedSamples(inputs, ASKED, "some texts")
     assert writer_bundle._raw(run.model, given, 2) == ASKED[:2]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
-def test_the_page_shows_an_answer_while_it_is_written(server, size):
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium")
-    wanted = _texts(server.post("/v1/predict?model=answers", ASKED[0].encode(), PLAIN))[0]
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-        faults = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(f"http://127.0.0.1:{server.port}/")
-        page.wait_for_selector("#form button")
-        page.select_option("#model", "answers")
-        assert page.inner_text("#form button") == "Write"
-        page.fill("#text", ASKED[0])
-        page.keyboard.press("Control+Enter")
-        page.wait_for_selector("#written")
-        page.wait_for_selector("#stop", state="detached")
-        assert page.inner_text("#written").split() == wanted.split()
-        page.select_option("#model", "german")
-        page.fill("#text", TEXTS[0])
-        page.click("#form button")
-        page.wait_for_selector("#written")
-        page.wait_for_selector("#stop", state="detached")
-        assert page.inner_text("#written").startswith(("der", "heute"))
-        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        page.fill("#text", "x" * 10_001)
-        page.click("#form button")
-        page.wait_for_function("document.querySelector('#answer').innerText.includes('10,001')")
-        assert faults == []
-        browser.close()

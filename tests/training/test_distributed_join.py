@@ -10,12 +10,12 @@ import torch
 from torch.distributed import HashStore
 
 from headstart.errors import DeviceError, HeadstartError, OptionError
+from headstart.recipes.launching import is_worker
 from headstart.recipes.processes import (
     _obey,
     after_restart,
     company_of,
     finished_before,
-    is_worker,
     launch_name,
 )
 from headstart.training.batches.order import Share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 from headstart.bundles.answering import Bundle
@@ -13,6 +14,7 @@ from headstart.bundles.written_golden import verify_writer
 from headstart.errors import ExportError
 
 AnyBundle = Bundle | WritingBundle
+Opened = Future[tuple[AnyBundle, Agreement]]
 
 
 def verify_any(folder: Path, *, num_threads: int = 1) -> tuple[AnyBundle, Agreement]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.decoding import WritingRules
 from headstart.errors import ExportError, OptionError, StartError
-from headstart.preprocessing import DialoguePreprocess, SequencePreprocess, check_preprocess
+from headstart.preprocessing import KINDS, check_preprocess
 from headstart.tasks import find_task
 from headstart.types import PLAINLY, Deciding, Schema
 
@@ -22,7 +22,6 @@ _FORMAT = 1
 _FOLDER = re.compile(r"|members/[1-9]")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 VALUE_NAME = re.compile(r"[A-Za-z0-9._:/-]{0,100}")
-_WRITES = (SequencePreprocess.kind, DialoguePreprocess.kind)
 _MOST_BYTES = 64 * 2**20  # of a JSON file: a table of many categories has some
 
 
@@ -143,7 +142,7 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
     deciding = Deciding.from_json(given.get("deciding"), len(schema.classes))
     rules = given.get("writing")
     kinds = [one.preprocess["kind"] for one in members]
-    writes = len(kinds) == 1 and kinds[0] in _WRITES
+    writes = len(kinds) == 1 and KINDS[kinds[0]].writes
     if not writes == task.tells_texts == (rules is not None):
         raise ValueError(f"members of {kinds} for {task.name} that write by {rules}")
     writing = None if rules is None else WritingRules.from_json(rules)

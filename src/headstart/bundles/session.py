@@ -1,12 +1,14 @@
 """One network in ONNX Runtime: opened from bytes, asked for logits, given nothing that it fears.
 
-Bytes, not a path: so a file that names others beside it (external data) is refused by ONNX Runtime
-itself, and what was checked is what is run. Row numbers and lengths are bounded before every run,
-because engines answer what lies outside with anything from zeros to a crash.
+Bytes, not a path, and files that these may name (external data) in no folder that there is: so what
+was checked is what is run. Of bytes alone, ONNX Runtime reads such files from wherever it was
+started. Row numbers and lengths are bounded before every run, because engines answer what lies
+outside with anything from zeros to a crash.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -19,6 +21,7 @@ from headstart.extras import require_extra
 from headstart.preprocessing import NamedInput
 
 MODEL, OUTPUT = "model.onnx", "logits"
+_FOLDER_OF_OTHERS = "session.model_external_initializers_file_folder_path"
 
 
 class OnnxSession:
@@ -139,6 +142,8 @@ def open_session(path: Path, num_threads: int, features: str = "") -> Any:
     options.log_severity_level = 4
     # threads that wait for work would take the cores from decoding and answering
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # a device holds no files: nothing that a network names beside itself is found
+    options.add_session_config_entry(_FOLDER_OF_OTHERS, os.devnull)
     try:
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as read:
             content = b"".join((read, _given_too(features)))  # copied once: networks are large

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,15 +22,17 @@ from headstart.bundles.records import BundleRecord, read_bundle_record
 from headstart.bundles.session import MODEL, OUTPUT, check_bounds, open_session
 from headstart.decoding import Search, Steps, WritingRules, are_others, begin_search, written_by
 from headstart.errors import ExportError
-from headstart.preprocessing import DialoguePreprocess, NamedInput, SequencePreprocess
+from headstart.preprocessing import NamedInput
 from headstart.tasks import Task, find_task
 from headstart.types import Inputs, Prediction, Schema
 from headstart.types.texts import Telling, told_rows
 
+if TYPE_CHECKING:
+    from headstart.preprocessing import DialoguePreprocess, SequencePreprocess
+
 STEP = "step.onnx"
 IDS, MASK, PAST_MASK, TOKEN = "input_ids", "attention_mask", "past_mask", "token_ids"
 OWN, READ = "past", "text"  # keys and values of what was written, and of what is written of
-Writes = SequencePreprocess | DialoguePreprocess
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -206,7 +208,7 @@ class WritingBundle:
 
     path: Path
     record: BundleRecord
-    preprocess: Writes
+    preprocess: SequencePreprocess | DialoguePreprocess
     writer: OnnxWriter
     version: str
 
@@ -299,7 +301,11 @@ def open_writer(folder: Path, *, num_threads: int = 1, is_whole: bool = True) ->
     member = record.members[0]
     preprocess = preprocess_of(member, folder)
     assert record.writing is not None
-    assert isinstance(preprocess, Writes), "records.py has checked its kind"
+    # imported where one is opened: a server of other bundles does without
+    from headstart.preprocessing import DialoguePreprocess, SequencePreprocess
+
+    is_known = isinstance(preprocess, SequencePreprocess | DialoguePreprocess)
+    assert is_known, "records.py has checked its kind"
     is_pair = isinstance(preprocess, SequencePreprocess)
     inputs = preprocess.exported_inputs
     writer = OnnxWriter(folder, inputs, is_pair=is_pair, num_threads=num_threads)

@@ -8,19 +8,25 @@ trained with; transformers cuts texts only where it is told to (``truncation=Tru
 The logits are the model's own, before the temperature that calibrates its probabilities; that
 number is in ``config.json`` under ``headstart``. For a regression the scale of the targets is put
 into the last layer, so that the folder gives values in the targets' units.
+
+No classifier of transformers averages hidden states. A model that does becomes its encoder, for
+``AutoModel``, with the head beside it in ``head.safetensors``, and ``README.md`` has the lines that
+give the logits; these are what is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from headstart import events
 from headstart.errors import ExportError
 from headstart.exporting.folder import building, check_same, refuse_occupied
 from headstart.exporting.reader_folder import export_reader
@@ -38,8 +44,31 @@ from headstart.tensors import evaluating
 from headstart.types import TextPair, are_pairs
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
+_HEAD = "head.safetensors"
+_WHY = "no classifier of transformers averages hidden states"
+_README = """# An encoder of transformers with a head of its own
+
+The model averages the last hidden states of a text; no classifier of transformers does. These lines
+give its logits; what they are called stands in `config.json` as `id2label`.
+
+```python
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer, encoder = AutoTokenizer.from_pretrained(FOLDER), AutoModel.from_pretrained(FOLDER)
+head = load_file(f"{FOLDER}/head.safetensors")
+
+
+@torch.no_grad()
+def logits_of(*texts):  # a list of texts; of pairs a list of first and a list of second ones
+    read = tokenizer(*texts, truncation=True, padding=True, return_tensors="pt")
+    hidden, mask = encoder(**read).last_hidden_state, read["attention_mask"][..., None]
+    return (hidden * mask).sum(1) / mask.sum(1) @ head["weight"].T + head["bias"]
+```
+"""
 # Compared when the caller gives no texts: short, long, empty, other scripts, odd characters.
 SAMPLE_TEXTS = (
     "A warm, funny film that never talks down to its audience.",
@@ -80,18 +109,25 @@ def export_transformers(
     if model.task.tells_words:
         return export_tagger(model, folder, texts=[text for text in texts or SAMPLE_TEXTS if text])
     target = Path(folder)
-    network, tokenizer = _require_native(model)
+    network, tokenizer = _require_encoder(model)
     refuse_occupied(target)
     require_text_extra("The export", "transformers", "tokenizers")
-    whole = _assemble(model, network)
+    is_averaged = network.pooling == "mean"
+    whole = _bare(model) if is_averaged else _assemble(model, network)
     with building(target) as partial, quiet_transformers():
         names = [one.name for one in _preprocess(model).inputs]
         write_files(whole, tokenizer, partial, names=names)
+        if is_averaged:
+            weight, bias = _head_in_target_units(model)
+            save_file({"weight": weight.contiguous(), "bias": bias}, partial / _HEAD)
+            (partial / "README.md").write_text(_README, encoding="utf-8")
         _check(model, partial, target, _compared(model, texts))
+    if is_averaged:
+        events.emit("note", text=f"{target}/README.md has the lines that give the logits: {_WHY}.")
     return target
 
 
-def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
+def _require_encoder(model: Model) -> tuple[TextNetwork, TextTokenizer]:
     """Return the parts of a model that can be exported, or say why it cannot."""
     encoder = model.encoder
     address, network, preprocess = encoder.start.address, encoder.network, encoder.preprocess
@@ -116,34 +152,36 @@ def _require_native(model: Model) -> tuple[TextNetwork, TextTokenizer]:
             f"The model from '{address}' has no transformers encoder. Expected one that headstart "
             f"built. Serve the run folder with headstart."
         )
-    if network.pooling != "native" and encoder.start.objective == "mlm":
-        raise ExportError(
-            f"The model from '{address}' averages the last hidden states, as from every start that "
-            f"was pretrained on hidden words, and a classifier of transformers does not. Expected "
-            f"a model from another start. Serve the run folder with headstart; the start itself "
-            f"can be exported: headstart export {address}."
-        )
-    if network.pooling != "native":
-        raise ExportError(
-            f"The model from '{address}' averages the last hidden states, as --strategy head does "
-            f"for sentence encoders, and its classifier in transformers does not, so the logits "
-            f"would differ. Expected a model trained with another strategy. Fine-tune again with "
-            f"--strategy lora, last-n, lp-ft or full, or serve the run folder with headstart."
-        )
     return network, preprocess.tokenizer
 
 
-def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
-    """Return transformers' sequence classifier with the model's weights, adapters merged."""
+def _bare(model: Model) -> PreTrainedModel:
+    """Return the encoder alone, adapters merged; its configuration says what the head tells."""
+    plain = _merged(model)
+    _configure(plain.model.config, model)
+    return plain.model.eval()
+
+
+def _merged(model: Model) -> TextNetwork:
+    """Return a copy of the network on the CPU, adapters merged."""
     encoder = deepcopy(model.encoder).cpu()
     merge_lora(encoder)
-    plain = encoder.network
-    assert isinstance(plain, TextNetwork)
-    config = deepcopy(network.model.config)
+    assert isinstance(encoder.network, TextNetwork)
+    return encoder.network
+
+
+def _configure(config: PretrainedConfig, model: Model) -> None:
     schema = model.schema
     set_labels(config, model, schema.classes or [schema.label or "value"])
     config.problem_type = model.task.transformers_problem
     config.headstart["max_length"] = _preprocess(model).max_length
+
+
+def _assemble(model: Model, network: TextNetwork) -> PreTrainedModel:
+    """Return transformers' sequence classifier with the model's weights, adapters merged."""
+    plain = _merged(model)
+    config = deepcopy(network.model.config)
+    _configure(config, model)
     name = classifier_name(config)
     whole = make_classifier(config)
     weight, bias = _head_in_target_units(model)
@@ -186,17 +224,28 @@ def _compared(model: Model, texts: Sequence[str] | None) -> list[str]:
 
 def _check(model: Model, partial: Path, target: Path, texts: list[str]) -> None:
     """Load what was written as a user would, and compare inputs and logits text by text."""
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModel, AutoModelForSequenceClassification
 
-    written = WrittenFolder(AutoModelForSequenceClassification, partial, target)
+    head = load_file(partial / _HEAD) if (partial / _HEAD).is_file() else None
+    auto = AutoModelForSequenceClassification if head is None else AutoModel
+    written = WrittenFolder(auto, partial, target)
     found, expected = [], []
     with evaluating(model):
         for text in texts:
             own = _own_arrays(model, text)
-            found.append(written.model(**written.read_as(text, own)).logits)
+            read = written.read_as(text, own)
+            told = written.model(**read)
+            found.append(told.logits if head is None else _averaged(told, read, head))
             logits = model(*(array.to(model.device) for array in own.values())).cpu()
             expected.append(logits * model.target_scale + model.target_mean)
     check_same(torch.cat(found), torch.cat(expected), target)
+
+
+def _averaged(told: Any, read: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> Tensor:
+    """Return logits (B, K) as the lines of ``README.md`` do."""
+    hidden, mask = told.last_hidden_state, read["attention_mask"][..., None]
+    logits: Tensor = (hidden * mask).sum(1) / mask.sum(1) @ head["weight"].T + head["bias"]
+    return logits
 
 
 def _own_arrays(model: Model, text: str) -> dict[str, Tensor]:

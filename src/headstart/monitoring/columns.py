@@ -14,7 +14,7 @@ import numpy as np
 
 from headstart.evaluation import holm
 from headstart.monitoring.two_samples import chi_square, compare_binned, moved, rank_sum
-from headstart.preprocessing import Preprocess, TablePreprocess
+from headstart.preprocessing import Preprocess
 from headstart.preprocessing.inputs import Cells
 from headstart.types import TableSpec
 
@@ -126,6 +126,8 @@ def column_bins(preprocess: Preprocess, parts: Sequence[Cells]) -> ColumnBins | 
         preprocess: How rows are read.
         parts: Rows of the reference.
     """
+    from headstart.preprocessing import TablePreprocess  # of which other servers know nothing
+
     if not isinstance(preprocess, TablePreprocess):
         return None
     numbers = np.concatenate([one.numbers for one in parts])

@@ -57,12 +57,14 @@ class Preprocess:
         modality: What it reads.
         is_instant: Whether preparing a sample takes next to nothing.
         is_pair: Whether a sample is two texts.
+        writes: Whether what it is for writes texts.
     """
 
     kind: ClassVar[str]
     modality: ClassVar[Modality]
     is_instant: ClassVar[bool] = False
     is_pair: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
 
     @property
     def main(self) -> Preprocess:

@@ -176,6 +176,7 @@ class DialoguePreprocess(TokenPreprocess):
     answer_tokens: int = 128
     is_whole: bool = False
     kind: ClassVar[str] = "dialogues"
+    writes: ClassVar[bool] = True
 
     @property
     def inputs(self) -> tuple[NamedInput, ...]:

@@ -124,6 +124,7 @@ class SequencePreprocess(TokenPreprocess):
     told_by: TextTokenizer | None = None
     first_id: int | None = None
     kind: ClassVar[str] = "sequences"
+    writes: ClassVar[bool] = True
 
     @property
     def writer(self) -> TextTokenizer:

@@ -9,11 +9,11 @@ read in ``for_tables``, which knows their columns. Files are read by ``recipes.p
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from headstart.cells import is_missing, shown
 from headstart.errors import DataError, quoted
@@ -111,7 +111,7 @@ def _stacked(array: np.ndarray) -> list[np.ndarray]:
 
 def _image(value: Any, place: int) -> Any:
     """Return one image of a list; arrays of floats and tensors as training reads them."""
-    if isinstance(value, (str, bytes, os.PathLike, Image.Image)):
+    if isinstance(value, (str, bytes, os.PathLike)) or _is_picture(value):
         return value
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
@@ -129,11 +129,17 @@ def _image(value: Any, place: int) -> Any:
     return image
 
 
+def _is_picture(value: Any) -> bool:
+    """Return whether a value is an image of Pillow: which is imported wherever there is one."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(value, pillow.Image)
+
+
 def _listed(values: Any, expected: str) -> list[Any]:
     """Return several samples as a list, and refuse one alone."""
-    one = (str, bytes, os.PathLike, Mapping, Image.Image)
+    one = (str, bytes, os.PathLike, Mapping)
     try:
-        if isinstance(values, one):
+        if isinstance(values, one) or _is_picture(values):
             raise TypeError
         # the cells of a pyarrow column are wrapped
         return list(values.to_pylist() if hasattr(values, "to_pylist") else values)

@@ -7,33 +7,26 @@ from typing import Any
 
 from headstart.errors import StartError, did_you_mean, quoted
 from headstart.preprocessing.base import Preprocess
-from headstart.preprocessing.for_captions import ImageTextPreprocess
-from headstart.preprocessing.for_dialogues import DialoguePreprocess
-from headstart.preprocessing.for_images import ImagePreprocess
-from headstart.preprocessing.for_joined import ImageJoinedPreprocess, TextJoinedPreprocess
-from headstart.preprocessing.for_pairs import PairPreprocess, PairTermPreprocess
-from headstart.preprocessing.for_questions import QuestionPreprocess
-from headstart.preprocessing.for_sequences import SequencePreprocess
-from headstart.preprocessing.for_tables import TablePreprocess
-from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
-from headstart.preprocessing.for_words import WordPreprocess
-from headstart.types import rows_of
+from headstart.types import is_among, rows_of
+from headstart.types.placed import PlacedTable
 
-KINDS: dict[str, type[Preprocess]] = {
-    "image": ImagePreprocess,
-    "tokens": TokenPreprocess,
-    "words": WordPreprocess,
-    "dialogues": DialoguePreprocess,
-    "sequences": SequencePreprocess,
-    "terms": TermPreprocess,
-    "pairs": PairPreprocess,
-    "pair_terms": PairTermPreprocess,
-    "questions": QuestionPreprocess,
-    "table": TablePreprocess,
-    "text_joined": TextJoinedPreprocess,
-    "image_joined": ImageJoinedPreprocess,
-    "image_text": ImageTextPreprocess,
-}
+KINDS: PlacedTable[type[Preprocess]] = PlacedTable(
+    {
+        "image": ("headstart.preprocessing.for_images", "ImagePreprocess"),
+        "tokens": ("headstart.preprocessing.for_texts", "TokenPreprocess"),
+        "words": ("headstart.preprocessing.for_words", "WordPreprocess"),
+        "dialogues": ("headstart.preprocessing.for_dialogues", "DialoguePreprocess"),
+        "sequences": ("headstart.preprocessing.for_sequences", "SequencePreprocess"),
+        "terms": ("headstart.preprocessing.for_texts", "TermPreprocess"),
+        "pairs": ("headstart.preprocessing.for_pairs", "PairPreprocess"),
+        "pair_terms": ("headstart.preprocessing.for_pairs", "PairTermPreprocess"),
+        "questions": ("headstart.preprocessing.for_questions", "QuestionPreprocess"),
+        "table": ("headstart.preprocessing.for_tables", "TablePreprocess"),
+        "text_joined": ("headstart.preprocessing.for_joined", "TextJoinedPreprocess"),
+        "image_joined": ("headstart.preprocessing.for_joined", "ImageJoinedPreprocess"),
+        "image_text": ("headstart.preprocessing.for_captions", "ImageTextPreprocess"),
+    }
+)
 
 
 def check_preprocess(value: object, modality: str) -> dict[str, Any]:
@@ -52,8 +45,8 @@ def check_preprocess(value: object, modality: str) -> dict[str, Any]:
             f"is damaged."
         )
     kind = value["kind"]
-    known = list(rows_of(KINDS, modality))
-    if kind not in known:
+    if kind not in KINDS or not is_among(KINDS[kind], (modality,)):
+        known = list(rows_of(KINDS, modality))
         raise StartError(
             f"The record 'preprocess' is of kind '{kind}'.{did_you_mean(kind, known)} Expected "
             f"{quoted(known)} for {modality}. The file is damaged."

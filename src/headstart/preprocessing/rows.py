@@ -20,6 +20,7 @@ from headstart.types import TextPair
 MAX_TEXT_BYTES = 64 * 2**20
 TEXTS_AT_ONCE = 2**14  # that are looked over
 _BLANK = 32
+_MANY = 512  # below, each text is looked at sooner than pyarrow is asked of all
 
 
 class RowNames(Sequence[str]):
@@ -148,6 +149,8 @@ def text_faults(texts: Sequence[Any]) -> dict[int, str]:
 
 def _doubtful(lot: Sequence[Any]) -> Iterable[int]:
     """Return the places of texts that ``text_fault`` may find fault with: few, of good ones."""
+    if len(lot) < _MANY:
+        return range(len(lot))
     import pyarrow as pa
     import pyarrow.compute as pc
 

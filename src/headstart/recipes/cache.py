@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.filesize import decimal
 
-from headstart.recipes.options import hushes
+from headstart.events import hushes
 from headstart.reporting.terminal import fitted
 from headstart.types import in_number
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import OptionError
-from headstart.events import emit
-from headstart.recipes.options import hushes
+from headstart.events import emit, hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically

@@ -24,8 +24,8 @@ from rich.filesize import decimal
 from headstart import events
 from headstart.cores import usable_cores
 from headstart.errors import OptionError
+from headstart.events import hushes
 from headstart.extras import EXTRAS, install_command
-from headstart.recipes.options import hushes
 from headstart.reporting.console import attached
 from headstart.training.machine.memory import free_memory_bytes
 from headstart.types import in_number

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, RunFolderError
-from headstart.events import emit
+from headstart.events import emit, hushes
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.on_all import refuse_untested
-from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached

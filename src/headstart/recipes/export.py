@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.events import emit
+from headstart.events import emit, hushes
 from headstart.exporting.exporters import (
     EXPORTERS,
     OF_ALL,
@@ -19,7 +19,6 @@ from headstart.exporting.exporters import (
     refuse_matching,
     refuse_written,
 )
-from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.types import rows_of

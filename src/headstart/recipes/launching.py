@@ -17,6 +17,25 @@ from headstart.events import command_words, seconds_since_command_began
 _FLAG = "--num-processes"
 
 
+def is_worker() -> bool:
+    """Return whether a launcher has started this process as one of several, not as the main one.
+
+    Such a process shows nothing: the main one does.
+    """
+    return variable("WORLD_SIZE", 1) > 1 and variable("RANK", 0) > 0
+
+
+def num_processes() -> int:
+    """Return how many processes a launcher has started together with this one; 1 for none."""
+    return max(1, variable("WORLD_SIZE", 1))
+
+
+def variable(name: str, default: int) -> int:
+    """Return what a launcher says in the environment; the default where it says no number."""
+    said = os.environ.get(name, "")
+    return int(said) if said.isdigit() else default
+
+
 def launch_if_asked(verb: str, num: int) -> None:
     """Start the processes of a command that asks for several; return where it asks for one.
 

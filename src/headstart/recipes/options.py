@@ -286,21 +286,6 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
     return decorate
 
 
-def hushes(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the option ``quiet`` of a verb hold while it works; ``takes`` does so by itself.
-
-    Args:
-        function: A public function that states ``quiet``.
-    """
-
-    @wraps(function)
-    def verb(*args: P.args, **kwargs: P.kwargs) -> R:
-        with quietly(bool(kwargs.get("quiet", False))):
-            return function(*args, **kwargs)
-
-    return verb
-
-
 def _as_several(said: object, options: Sequence[Stated]) -> dict[str, tuple[str, ...]]:
     """Return the options that take several names and were given one as it is, as one of several."""
     values = {one.name: getattr(said, one.name) for one in options if one.takes_names}

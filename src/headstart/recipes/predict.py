@@ -10,12 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import DataError, OptionError
-from headstart.events import emit
+from headstart.events import emit, hushes
 from headstart.recipes.answering import tell_as
 from headstart.recipes.explained import checked_record, write_explained
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.matching import check_matching, match_given
-from headstart.recipes.options import hushes
 from headstart.recipes.run import Run
 from headstart.recipes.submission import (
     check_form,

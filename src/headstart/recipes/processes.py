@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from headstart.cores import too_few_addresses
 from headstart.errors import DeviceError, HeadstartError, OptionError, ProcessLost
 from headstart.events import emit, seconds_since_command_began
+from headstart.recipes.launching import variable
 from headstart.recipes.plan import is_same_run
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
@@ -36,24 +37,6 @@ if TYPE_CHECKING:
     Obey = Callable[[Several], Mapping[str, Any]]  # to the last message
 
 T = TypeVar("T")
-
-
-def is_worker() -> bool:
-    """Return whether a launcher has started this process as one of several, not as the main one.
-
-    Such a process shows nothing: the main one does.
-    """
-    return _variable("WORLD_SIZE", 1) > 1 and _variable("RANK", 0) > 0
-
-
-def num_processes() -> int:
-    """Return how many processes a launcher has started together with this one; 1 for none."""
-    return max(1, _variable("WORLD_SIZE", 1))
-
-
-def _variable(name: str, default: int) -> int:
-    said = os.environ.get(name, "")
-    return int(said) if said.isdigit() else default
 
 
 def run_in_company(
@@ -97,7 +80,7 @@ def company_of(device: str) -> AbstractContextManager[Company]:
     Args:
         device: The user's word for the device.
     """
-    if _variable("WORLD_SIZE", 1) < 2:
+    if variable("WORLD_SIZE", 1) < 2:
         from headstart.training.company import Alone
 
         if (narrow := too_few_addresses()) is not None:
@@ -123,7 +106,7 @@ def after_restart(
         resume: What the user said.
         overwrite: What the user said.
     """
-    if _variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
+    if variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
         return resume, overwrite
     path = Path(out)
     if resume or is_same_run(planned_options(path), options):
@@ -159,7 +142,7 @@ def finished_before(
         options: As its plan would keep them.
         company: The processes.
     """
-    if _variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
+    if variable("TORCHELASTIC_RESTART_COUNT", 0) == 0 or out is None:
         return None
     path = Path(out)
     found = finished_run(path) or {}

@@ -20,9 +20,10 @@ from headstart.errors import (
 )
 from headstart.events import emit, seconds_since_command_began, unheard
 from headstart.recipes.hard_limit import ends_without, last_moment
+from headstart.recipes.launching import is_worker
 from headstart.recipes.matching import refuse_captions
 from headstart.recipes.options import LaunchOptions, takes
-from headstart.recipes.processes import company_of, is_worker
+from headstart.recipes.processes import company_of
 from headstart.recipes.source import as_dataset, spent_before, typed_data
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically

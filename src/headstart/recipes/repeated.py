@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from headstart.errors import DataError, Interrupted, OptionError
 from headstart.events import emit, seconds_since_command_began
+from headstart.recipes.launching import num_processes
 from headstart.recipes.on_all import FOLDER, OnAll, is_made, plan_on_all, told
 from headstart.recipes.options import FinetuneOptions, FitOptions
-from headstart.recipes.processes import num_processes
 from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached

@@ -6,8 +6,7 @@ import shlex
 from pathlib import Path
 
 from headstart.errors import OptionError, RunFolderError
-from headstart.events import emit
-from headstart.recipes.options import hushes
+from headstart.events import emit, hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.reporting.language import Language, check_language

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunFolderError
-from headstart.events import emit
-from headstart.recipes.options import hushes
+from headstart.events import emit, hushes
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.errors import ExportError, OptionError, RunFolderError
-from headstart.events import emit, unheard
+from headstart.events import emit, hushes, unheard
 from headstart.extras import require_extra
-from headstart.recipes.options import hushes
+from headstart.recipes.keeping import keep, keeper, listen
 from headstart.reporting.console import attached
 from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
 from headstart.storage.records import find_record, refuse_start
+
+if TYPE_CHECKING:
+    from headstart.bundles.kinds import Opened
 
 _TO_EXPORT = ("onnx", "onnxscript", "onnxruntime")
 _PACKAGES = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client", "onnxruntime")
@@ -38,6 +45,7 @@ def serve(
     quiet: bool = False,
     monitor_log: str | None = None,
     monitor_seconds: float = 60.0,
+    restart: bool = False,
 ) -> None:
     """Serve runs or bundles over HTTP, until a signal ends it.
 
@@ -62,8 +70,10 @@ def serve(
             monitor' shows of it: figures, no inputs.
         monitor_seconds: Seconds from one window of answers that is compared with held-out samples
             to the next.
+        restart: Serve in a process of its own, and start it again where it crashes.
 
     Raises:
+        ProcessLost: If it crashes again and again soon after its start.
         PackageMissing: If one is that serving needs, or exporting the run.
         OptionError: If others could reach it without a key, the key file cannot be used, or the
             port is taken.
@@ -84,17 +94,78 @@ def serve(
             f"--host {host} can be reached by others, and no key is asked for; expected "
             "--api-key-file FILE with a key a line. Add it, or --insecure to let everybody in."
         )
+    if restart:
+        with listen(host, port) as sock:
+            command = _command(
+                given,
+                host=host,
+                api_key_file=api_key_file,
+                insecure=insecure,
+                grace_seconds=grace_seconds,
+                quiet=quiet,
+                monitor_log=monitor_log,
+                monitor_seconds=monitor_seconds,
+            )
+            return keep(command, sock)
     with attached():
         folders = [bundle_of(Path(one)) for one in given]
-    from headstart.serving import ServerLimits, ServerMeasures, Shelf, digest_of, listen, run_server
-    from headstart.serving.watching import WatchOptions
+    with _uncollected(), _opening(folders) as opened:
+        from headstart.serving import (
+            ServerLimits,
+            ServerMeasures,
+            Shelf,
+            WatchOptions,
+            digest_of,
+            run_server,
+        )
 
-    limits = replace(ServerLimits(), grace_seconds=grace_seconds)
-    with listen(host, port) as sock:
-        watching = WatchOptions(monitor_seconds, log)
-        shelf = Shelf(folders, limits, ServerMeasures(), watching)
-        with unheard():  # a server's log is no place for how far a request has been read
-            run_server(shelf, sock, [digest_of(key) for key in keys], host)
+        limits = replace(ServerLimits(), grace_seconds=grace_seconds)
+        with listen(host, port) as sock:
+            watching = WatchOptions(monitor_seconds, log)
+            shelf = Shelf(folders, limits, ServerMeasures(), watching, opened)
+            with unheard():  # a server's log is no place for how far a request has been read
+                run_server(shelf, sock, [digest_of(key) for key in keys], host, keeper())
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no circles of objects until the server is ready (``running`` begins again).
+
+    What is imported makes some hundred thousand objects that stay, and the collector would look
+    at them again and again: a tenth of the time until a server is ready.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def _opening(folders: Sequence[Path]) -> Iterator[list[Opened]]:
+    """Open and verify bundles beside whatever is done meanwhile.
+
+    Digests and ONNX Runtime need no lock of the interpreter, imports of the server do.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from headstart.bundles.kinds import verify_any
+    from headstart.cores import usable_cores
+
+    with ThreadPoolExecutor(1, thread_name_prefix="opening") as thread:
+        verify = partial(verify_any, num_threads=usable_cores())
+        yield [thread.submit(verify, folder) for folder in folders]
+
+
+def _command(runs: Sequence[str], **options: object) -> list[str]:
+    """Return the command that serves with these options, at a socket that it is given."""
+    words = [sys.executable, "-m", "headstart", "serve"]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return [*words, "--", *runs]
 
 
 def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from headstart import events
-from headstart.recipes.options import hushes
+from headstart.events import hushes
 from headstart.reporting.console import attached
 from headstart.types import Start
 

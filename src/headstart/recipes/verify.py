@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.events import emit
-from headstart.recipes.options import hushes
+from headstart.events import emit, hushes
 from headstart.reporting.console import attached
 from headstart.reporting.terminal import fitted
 

@@ -9,7 +9,7 @@ from headstart.serving.gate import digest_of
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.models import Shelf
-from headstart.serving.running import listen, run_server
+from headstart.serving.running import run_server
 from headstart.serving.watching import WatchOptions
 
 __all__ = [
@@ -18,6 +18,5 @@ __all__ = [
     "Shelf",
     "WatchOptions",
     "digest_of",
-    "listen",
     "run_server",
 ]

@@ -185,7 +185,8 @@ class _Answers:
         )
 
     async def live(self, scope: Scope, receive: Receive, headers: Said) -> Response:
-        return _json({"live": True})
+        is_alive = self._shelf.is_alive
+        return _json({"live": is_alive}, 200 if is_alive else 503)
 
     async def ready(self, scope: Scope, receive: Receive, headers: Said) -> Response:
         is_ready = self._shelf.is_ready

@@ -168,7 +168,7 @@ class Batcher(Room):
                 if not (jobs := self._take(loop.time())):
                     continue
                 for group in self._groups(jobs):  # who is answered does not wait for the rest
-                    answers = await loop.run_in_executor(self._thread, self._of_group, group)
+                    answers = await self.in_thread(self._of_group, group)
                     for job, answer in zip(group, answers, strict=True):
                         if job.answer.done():
                             continue

@@ -15,8 +15,6 @@ import orjson
 
 from headstart.bundles import Bundle
 from headstart.errors import DataError
-from headstart.preprocessing import UnreadableImage
-from headstart.preprocessing.images import read_header
 from headstart.serving.limits import ServerLimits
 from headstart.serving.protocol import refuse_twice
 from headstart.serving.refusals import Refusal, bad_request
@@ -139,6 +137,9 @@ def check_image(data: bytes, limits: ServerLimits) -> None:
     Raises:
         Refusal: If so.
     """
+    from headstart.preprocessing import UnreadableImage
+    from headstart.preprocessing.images import read_header
+
     try:
         header = read_header(data)
     except UnreadableImage as error:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from headstart.bundles import Bundle
-from headstart.preprocessing import ImagePreprocess
 from headstart.types import TextPair
 
 GRID = 7
@@ -34,6 +33,8 @@ def cover_patches(samples: Sequence[Any], bundle: Bundle) -> Covered:
         samples: One.
         bundle: Reads it.
     """
+    from headstart.preprocessing import ImagePreprocess  # of which servers of texts know nothing
+
     inputs = bundle.read(samples)
     arrays: list[Arrays] = []
     for own in bundle.arrays(inputs, np.arange(1)):

@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from headstart.bundles import Bundle
-from headstart.bundles.kinds import AnyBundle, verify_any
+from headstart.bundles.kinds import AnyBundle, Opened, verify_any
 from headstart.bundles.session import check_bounds
 from headstart.bundles.writing import WritingBundle
 from headstart.cores import usable_cores
@@ -279,6 +279,8 @@ class Shelf:
         limits: Of the server.
         measures: What is counted.
         watching: How models are watched.
+        opened: What ``verify_any`` gives or will give of each bundle; they are opened when asked
+            for where nobody has begun.
     """
 
     def __init__(
@@ -287,7 +289,9 @@ class Shelf:
         limits: ServerLimits,
         measures: ServerMeasures,
         watching: WatchOptions | None = None,
+        opened: Sequence[Opened] = (),
     ) -> None:
+        self._opened = list(opened)
         self._paths, self.limits, self.measures = list(paths), limits, measures
         self.watches = Watches(watching or WatchOptions(), measures.registry)
         self._cores = usable_cores()
@@ -299,6 +303,11 @@ class Shelf:
     def is_ready(self) -> bool:
         """Whether all models have answered their golden samples, and it is not about to end."""
         return self.is_loaded and not self.is_draining
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether no model is stuck in a computation that does not end."""
+        return not any(one.batcher.is_stuck for one in self._models.values())
 
     @property
     def models(self) -> list[AnyModel]:
@@ -313,8 +322,12 @@ class Shelf:
             OptionError: If two have one name.
         """
         found: dict[str, AnyBundle] = {}
-        for path in self._paths:
-            bundle, _ = verify_any(path, num_threads=self._cores)
+        begun, self._opened = self._opened, []  # the next time they are opened anew
+        for place, path in enumerate(self._paths):
+            if begun:
+                bundle, _ = begun[place].result()
+            else:
+                bundle, _ = verify_any(path, num_threads=self._cores)
             if bundle.record.name in found:
                 raise OptionError(
                     f"Two bundles are called '{bundle.record.name}'; expected different "

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import overloaded
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Room:
         self._depth = measures.depth.labels(name)
         self._rows = self._bytes = 0
         self._is_retired = False
+        self._began: float | None = None  # what is computed now, by the clock of ``time``
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"model-{name}")
 
     def demand_room(self, rows: int, size: int) -> None:
@@ -83,6 +91,21 @@ class Room:
             self._bytes -= size
             self._depth.set(self._rows)
             self._end_if_idle()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether what is computed takes twice as long as a request may: it will not end."""
+        limit = 2 * self._limits.request_seconds
+        return self._began is not None and time.monotonic() - self._began > limit
+
+    async def in_thread(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Return what work gives, computed in the model's thread."""
+        loop = asyncio.get_running_loop()
+        self._began = time.monotonic()
+        try:
+            return await loop.run_in_executor(self._thread, partial(work, *given, **named))
+        finally:
+            self._began = None
 
     def retire(self) -> None:
         """Take no more requests than have begun, and end the thread when they are answered."""

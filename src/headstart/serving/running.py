@@ -9,6 +9,7 @@ from where they lie, and take over only when they have answered their golden sam
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -19,32 +20,10 @@ from typing import Any
 
 import uvicorn
 
-from headstart.errors import HeadstartError, OptionError
+from headstart.errors import HeadstartError
 from headstart.serving.app import build_app
 from headstart.serving.connections import PatientProtocol
 from headstart.serving.models import Shelf
-
-_BACKLOG = 2048
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Args:
-        host: An address of this machine.
-        port: 0 takes any that is free.
-
-    Raises:
-        OptionError: If the address is none, or the port is taken or not allowed.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        raise OptionError(
-            f"The server cannot listen at {host} port {port} ({getattr(error, 'strerror', error)});"
-            " expected an address of this machine and a free port. Say another --port or --host."
-        ) from error
 
 
 class _QuietServer(uvicorn.Server):
@@ -79,6 +58,8 @@ class _Running:
             self._server.should_exit = True
             return
         self._shelf.serve(bundles)
+        gc.freeze()  # what is there now stays: nobody needs to look through it while it answers
+        gc.enable()
         names = ", ".join(f"{one.record.name} {one.version}" for one in bundles)
         say(f"Ready: {names} at {told}")
 
@@ -114,7 +95,13 @@ class _Running:
         say(f"Swapped: {names}")
 
 
-def run_server(shelf: Shelf, sock: socket.socket, keys: Sequence[bytes], host: str) -> None:
+def run_server(
+    shelf: Shelf,
+    sock: socket.socket,
+    keys: Sequence[bytes],
+    host: str,
+    keeper: int | None = None,
+) -> None:
     """Serve until a signal ends it.
 
     Args:
@@ -122,6 +109,7 @@ def run_server(shelf: Shelf, sock: socket.socket, keys: Sequence[bytes], host: s
         sock: Listens.
         keys: Digests of the keys that open it; none lets everybody in.
         host: As a person said it.
+        keeper: A descriptor that can be read once nobody keeps the server any more: then it ends.
 
     Raises:
         ExportError: If a bundle is not what was exported.
@@ -151,6 +139,8 @@ def run_server(shelf: Shelf, sock: socket.socket, keys: Sequence[bytes], host: s
         loop.add_signal_handler(signal.SIGINT, running.stop, 0.0)
         if hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, lambda: running.begin(running.swap()))
+        if keeper is not None:
+            loop.add_reader(keeper, _left_alone, loop, keeper, running)
         running.begin(running.load(told))
         await server.serve(sockets=[sock])
 
@@ -165,6 +155,11 @@ def run_server(shelf: Shelf, sock: socket.socket, keys: Sequence[bytes], host: s
     if running.failure is not None:
         raise running.failure
     say("Stopped.")
+
+
+def _left_alone(loop: asyncio.AbstractEventLoop, keeper: int, running: _Running) -> None:
+    loop.remove_reader(keeper)  # it can be read from now on
+    running.stop(0.0)
 
 
 def say(text: str) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from headstart.bundles import Bundle
 from headstart.bundles.writing import WritingBundle
 from headstart.errors import DataError
-from headstart.preprocessing import DialoguePreprocess
 from headstart.serving.bodies import JSON, TEXT, Named, check_num_rows, checked_texts, read_json
 from headstart.serving.forms import FORMS, Form
 from headstart.serving.limits import ServerLimits
@@ -22,6 +21,8 @@ _MOST_TURNS = 1_000
 
 def form_of_writer(bundle: WritingBundle) -> Form:
     """Return how samples of a bundle that writes are sent."""
+    from headstart.preprocessing import DialoguePreprocess  # of which other servers know nothing
+
     texts, read = FORMS["words"], bundle.preprocess
     if isinstance(read, DialoguePreprocess) and read.of_turns:
         example = (TEXT, "How long is the warranty?")

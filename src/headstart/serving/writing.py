@@ -143,7 +143,7 @@ class WritingQueue(Room):
                 for group in list(self._groups):
                     began = time.perf_counter()
                     try:
-                        grown = await loop.run_in_executor(self._thread, group.search.advance)
+                        grown = await self.in_thread(group.search.advance)
                     except Exception as error:  # ONNX Runtime's have no common class
                         self._fail(group, error)
                         continue

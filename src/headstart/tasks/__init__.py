@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from headstart.errors import OptionError, did_you_mean, quoted
-from headstart.tasks.table import TaskTable
+from headstart.types.placed import PlacedTable
 
 if TYPE_CHECKING:
     from headstart.tasks.classification import CLASSIFICATION
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from headstart.tasks.token_classification import TAGGING, TOKEN_CLASSIFICATION
     from headstart.tasks.words import Pairing, TaskWords
 
-TASKS = TaskTable(
+TASKS: PlacedTable[Task] = PlacedTable(
     {
         "classification": ("headstart.tasks.classification", "CLASSIFICATION"),
         "multi-label": ("headstart.tasks.multi_label", "MULTI_LABEL"),
