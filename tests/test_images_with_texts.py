@@ -123,15 +123,10 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
     assert "--start pip/efficientnet-lite0+pip/all-minilm-l6-v2" in str(caught.value)
     assert run.model.encoder.start.address == PAIR  # one such, trained above
     heard(caught.value)
-    for verb in (
-        lambda: hs.export(run.path, to="onnx", out=str(tmp_path / "bundle")),
-        lambda: hs.export(run.path, out=str(tmp_path / "library")),
-        lambda: hs.serve(str(run.path)),
-    ):
-        with pytest.raises(ExportError, match=r"headstart\.open") as refused:
-            verb()
-        assert hs.open(run.path).model.encoder.preprocess.kind == "image_text"
-        heard(refused.value)
+    for to in ("timm", "pt2", "safetensors"):
+        with pytest.raises(ExportError, match="Hand it over as a bundle of both") as refused:
+            hs.export(run.path, to=to, out=str(tmp_path / to))
+        heard(refused.value)  # tests/serving/test_pairs_served.py does it, and asks it
     said = {"start": PAIR, "num_steps": 1, "out": str(tmp_path / "x")}
     with pytest.raises(OptionError, match="which begins with a linear head") as wrong:
         hs.finetune(str(folder), **said, strategy="lp-ft")
@@ -150,6 +145,23 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
     heard(swapped.value)
     with pytest.raises(OptionError, match="mixup mixes images"):
         hs.finetune(str(folder), **said, mixup=0.2)
+
+
+def test_adapters_and_what_joins_both_learn_and_the_rest_stays(run, tmp_path):
+    pytest.importorskip("peft")
+    before = run.model.encoder.state_dict()
+    said = {"strategy": "lora", "num_steps": 4, "start": str(run.path), "learning_rate": 1e-2}
+    tuned = pair_run(tmp_path, **said)
+    changed = {
+        name.removeprefix("network.").partition(".")[0]
+        for name, tensor in tuned.model.encoder.state_dict().items()
+        if not np.array_equal(tensor.numpy(), before[name].numpy())
+    }
+    # the ConvNet of images has no blocks of a transformer, so that nothing of it is adapted
+    assert changed == {"text", "image_projection", "text_projection", "logit_scale"}
+    assert tuned.metrics["test"]["figures"]["mean_recall"]["value"] > 0
+    again = hs.open(tuned.path).model.encoder.state_dict()
+    assert set(again) == set(before)
 
 
 def test_what_there_is_to_choose_among_is_asked_for(run, tmp_path, heard):

@@ -12,7 +12,12 @@ from typing import Any
 
 from headstart.decoding import WritingRules
 from headstart.errors import ExportError, OptionError, StartError
-from headstart.preprocessing import DialoguePreprocess, SequencePreprocess, check_preprocess
+from headstart.preprocessing import (
+    DialoguePreprocess,
+    ImageTextPreprocess,
+    SequencePreprocess,
+    check_preprocess,
+)
 from headstart.tasks import find_task
 from headstart.types import PLAINLY, Deciding, Schema
 
@@ -146,6 +151,9 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
     writes = len(kinds) == 1 and kinds[0] in _WRITES
     if not writes == task.tells_texts == (rules is not None):
         raise ValueError(f"members of {kinds} for {task.name} that write by {rules}")
+    matches = kinds == [ImageTextPreprocess.kind]
+    if matches != task.matches_texts:
+        raise ValueError(f"members of {kinds} for {task.name}")
     writing = None if rules is None else WritingRules.from_json(rules)
     changed = {"schema": schema, "members": members, "deciding": deciding, "writing": writing}
     return BundleRecord(**{**given, **changed})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import DataError, OptionError
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
-from headstart.types import BadSample, Prediction, Predictions
+from headstart.types import BadSample, Predictions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,31 +91,19 @@ def match_given(
     Raises:
         DataError: Something does not exist or cannot be read.
     """
-    from headstart.model.matching import shares
+    from headstart.tasks.matched import best_of
 
     if texts is not None:
         candidates = _lines(texts)
         of_texts = _embedded(run, candidates, texts)
         names, of_images, bad = _images(run, given, how)
-        told = _told(names, candidates, shares(of_images @ of_texts.T) if names else None)
-        return Predictions([*told, *bad])
+        return Predictions([*best_of(names, candidates, of_images @ of_texts.T), *bad])
     asked = [str(one) for one in given]
     files, of_images, bad = _images(run, [str(images)], how)
     if not files:
         raise DataError(f"No image of {images} can be used. Give whole images.")
     alike = _embedded(run, asked, "what was given") @ of_images.T
-    return Predictions([*_told(asked, files, shares(alike)), *bad])
-
-
-def _told(
-    names: Sequence[str], candidates: Sequence[str], probabilities: np.ndarray | None
-) -> list[Prediction]:
-    """Return the likeliest candidate of each sample."""
-    found = []
-    for name, row in zip(names, () if probabilities is None else probabilities, strict=True):
-        best = int(row.argmax())
-        found.append(Prediction(name, candidates[best], float(row[best]), tuple(row.tolist())))
-    return found
+    return Predictions([*best_of(asked, files, alike), *bad])
 
 
 def _lines(path: str) -> list[str]:
