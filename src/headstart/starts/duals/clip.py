@@ -212,7 +212,8 @@ def model_class_of(record: Mapping[str, Any]) -> type[CLIPModel]:
     """Return transformers' class of a checked record."""
     from transformers import CLIPModel, SiglipModel
 
-    return SiglipModel if record["model_type"] == SIGLIP else CLIPModel
+    found: type[CLIPModel] = SiglipModel if record["model_type"] == SIGLIP else CLIPModel
+    return found
 
 
 def read_clip(record: Mapping[str, Any], origin: str) -> CLIPConfig:
@@ -282,7 +283,7 @@ def with_drop_path(network: _Network, rate: float) -> _Network:
     Source:
         G. Huang et al., ECCV 2016, with the linear rule of its section 3.
     """
-    from timm.layers import DropPath
+    from timm.layers.drop import DropPath
 
     whole: Any = network.model if isinstance(network, ClipNetwork) else network
     blocks = whole.vision_model.encoder.layers

@@ -24,14 +24,26 @@ from headstart.types import ImageSpec
 
 # Values that say nothing, or what transformers' CLIP is; any other value of an option that is not
 # read below is refused.
-_SILENT = ("init_logit_scale", "init_logit_bias", "quick_gelu", "embed_dim", "patch_dropout")
-_SILENT += ("output_tokens", "hf_tokenizer_name", "tokenizer_kwargs", "hf_model_pretrained")
-_SILENT += ("hf_proj_type", "hf_pooler_type", "timm_model_pretrained", "timm_pool", "timm_proj")
-_SILENT += ("attn_pooler_queries", "attn_pooler_heads", "pad_id", "eos_id", "tokenizer_mode")
-_PLAIN: dict[str, object] = {"pool_type": ("tok", "argmax"), "pos_embed_type": ("learnable",)}
-_PLAIN |= {"proj_type": ("linear",), "block_type": ("default",)}
-_READ = ("layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size")
-_READ += ("context_length", "vocab_size", "heads")
+_SILENT = frozenset(
+    (
+        *("init_logit_scale", "init_logit_bias", "quick_gelu", "embed_dim", "patch_dropout"),
+        *("output_tokens", "hf_tokenizer_name", "tokenizer_kwargs", "hf_model_pretrained"),
+        *("hf_proj_type", "hf_pooler_type", "timm_model_pretrained", "timm_pool", "timm_proj"),
+        *("attn_pooler_queries", "attn_pooler_heads", "pad_id", "eos_id", "tokenizer_mode"),
+    )
+)
+_PLAIN: dict[str, tuple[object, ...]] = {
+    "pool_type": ("tok", "argmax"),
+    "pos_embed_type": ("learnable",),
+    "proj_type": ("linear",),
+    "block_type": ("default",),
+}
+_READ = frozenset(
+    (
+        *("layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size"),
+        *("context_length", "vocab_size", "heads"),
+    )
+)
 _IMAGES, _TEXTS = "vision_model", "text_model"
 # Of transformers' CLIP this one means: a text is read at its largest id, as in open_clip.
 _AT_LARGEST = 2
@@ -141,7 +153,7 @@ def read_open_clip(folder: Path, origin: str) -> dict[str, Tensor]:
         StartError: If there is a weight that transformers' CLIP has not.
     """
     found: dict[str, Tensor] = {}
-    unknown = []
+    unknown: list[str] = []
     for name, tensor in read_safetensors(folder / OPEN_CLIP_WEIGHTS).items():
         weights = tensor.float()
         if name in _WHOLE:
@@ -194,9 +206,7 @@ def _is_other(key: str, value: object) -> bool:
     """Return whether an option asks for a network that transformers' CLIP is not."""
     if key in _READ or key in _SILENT:
         return False
-    plain = _PLAIN.get(key, ())
-    assert isinstance(plain, tuple)
-    return bool(value) and value not in plain
+    return bool(value) and value not in _PLAIN.get(key, ())
 
 
 def _side(record: Mapping[str, Any], own: int) -> dict[str, Any]:

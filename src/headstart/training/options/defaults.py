@@ -207,6 +207,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=3,
         ema_half_life=0.0,
         smoothing=0.0,
+        grid=_AROUND,
     ),
     ("decoder", False): FamilyDefaults(
         source="as a pretraining of the next token (docs/pretrain.md): AdamW (0.9, 0.95), decay "
@@ -224,6 +225,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=20,
         ema_half_life=0.0,
         smoothing=0.0,
+        grid=_AROUND,
     ),
     ("seq2seq", True): FamilyDefaults(
         source="Adam at 5e-5 with a tenth of warm-up, smoothing 0.1: Lewis et al., ACL 2020 "
@@ -241,6 +243,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=3,
         ema_half_life=0.0,
         fewest_steps=1_000,
+        grid=_AROUND,
     ),
     ("seq2seq", False): FamilyDefaults(
         source="Vaswani et al., NeurIPS 2017: Adam with beta2 0.98, smoothing 0.1, warm-up",
@@ -258,6 +261,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         ema_half_life=0.0,
         fewest_steps=1_000,
         bf16_steps=True,
+        grid=_AROUND,
     ),
     # of all starts that match images and texts, whatever they were made of
     ("dual", True): FamilyDefaults(
