@@ -145,6 +145,16 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
     heard(swapped.value)
     with pytest.raises(OptionError, match="mixup mixes images"):
         hs.finetune(str(folder), **said, mixup=0.2)
+    again = said | {"start": str(run.path), "overwrite": True}
+    for wrong, told in (
+        ({"input_size": 99}, "Leave --input-size out"),
+        ({"max_length": 99}, "Say a smaller --max-length"),
+    ):
+        with pytest.raises(StartError, match=told) as caught:
+            hs.finetune(str(folder), **again, **wrong)
+        heard(caught.value)
+    smaller = hs.finetune(str(folder), **again, max_length=4, drop_path=0.0)
+    assert smaller.preprocess.text.tokenizer.max_length == 4
 
 
 def test_adapters_and_what_joins_both_learn_and_the_rest_stays(run, tmp_path):

@@ -9,20 +9,30 @@ import numpy as np
 import orjson
 import pytest
 from serving_process import ServingProcess
-from small_captions import pair_run, write_clip, write_flickr
+from small_captions import PAIR, pair_run, write_clip, write_flickr
 
 pytest.importorskip("transformers")
 pytest.importorskip("onnxscript")
 pytest.importorskip("uvicorn")
 
 import headstart as hs
-from headstart.bundles import open_bundle
+from headstart.bundles import (
+    BUNDLE,
+    GOLDEN,
+    MANIFEST,
+    BundleRecord,
+    MemberRecord,
+    manifest_bytes,
+    open_bundle,
+)
 from headstart.bundles.kinds import verify_any
-from headstart.bundles.pairing import PairBundle
+from headstart.bundles.pairing import PairBundle, open_pair, pair_golden_bytes
 from headstart.errors import ExportError
 from headstart.serving.limits import ServerLimits
 from headstart.serving.pairs import _read as read_body
 from headstart.serving.refusals import Refusal
+from headstart.starts import BuildRequest, build_encoder, find_start
+from headstart.types import Schema
 
 TEXTS = ["red above blue", "blue above red", "green above white", "black above yellow"]
 JSON = "application/json"
@@ -134,6 +144,73 @@ def test_clip_and_siglip_become_bundles_too(kind, tmp_path):
     wanted = hs.predict(run.path, given, texts=str(texts), quiet=True)
     for own, their in zip(bundle.predict(given, TEXTS), wanted, strict=True):
         np.testing.assert_allclose(own.probabilities, their.probabilities, atol=1e-4)
+
+
+def _by_hand(folder, width=3, of_texts=3):
+    """Write a bundle whose networks take means, without any exporter."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    encoder = build_encoder(
+        find_start(PAIR),
+        BuildRequest(image_size=(16, 16), image_channels=3, matches_texts=True, wanted=TEXTS * 5),
+    )
+    preprocess = encoder.preprocess
+    folder.mkdir()
+    for name, inputs, axes, out in (
+        ("model.onnx", preprocess.image.exported_inputs, [1, 2], width),
+        ("texts.onnx", preprocess.text.exported_inputs, [1], of_texts),
+    ):
+        rows = 3 if name == "model.onnx" else 1
+        weight = numpy_helper.from_array(np.ones((rows, out), np.float32), "weight")
+        nodes = [helper.make_node("Cast", [inputs[0].name], ["numbers"], to=TensorProto.FLOAT)]
+        kept = {"keepdims": int(rows == 1), "axes": axes}
+        nodes += [helper.make_node("ReduceMean", ["numbers"], ["mean"], **kept)]
+        nodes += [helper.make_node("MatMul", ["mean", "weight"], ["logits"])]
+        kinds = {"uint8": TensorProto.UINT8, "int64": TensorProto.INT64}
+        given = [
+            helper.make_tensor_value_info(one.name, kinds[one.dtype], ["batch", *one.shape])
+            for one in inputs
+        ]
+        made = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", out])
+        graph = helper.make_graph(nodes, "means", given, [made], [weight])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        (folder / name).write_bytes(model.SerializeToString())
+    for name, content in preprocess.files().items():
+        (folder / name).write_bytes(content)
+    member = MemberRecord("", 1.0, PAIR, preprocess.to_json(), 1.0, 0.0, 1.0)
+    schema = Schema("image", "retrieval", (), "caption")
+    record = BundleRecord("means", schema, (member,), 1.0, "none")
+    (folder / BUNDLE).write_bytes(record.to_bytes())
+    return open_pair(folder, is_whole=False)
+
+
+def test_a_bundle_that_is_none_is_refused(tmp_path, heard):
+    bundle = _by_hand(tmp_path / "good")
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3), dtype=np.uint8)
+    images = bundle.preprocess.image.batch(bundle.read_images(list(pixels)), np.arange(2))
+    tokens = bundle.preprocess.read_texts(TEXTS[:2], TEXTS[:2])
+    texts = bundle.preprocess.text.batch(tokens, np.arange(2))
+    rows = bundle.images.run(images), bundle.texts.run(texts)
+
+    def closed(content):
+        (tmp_path / "good" / GOLDEN).write_bytes(content)
+        (tmp_path / "good" / MANIFEST).unlink(missing_ok=True)
+        (tmp_path / "good" / MANIFEST).write_bytes(manifest_bytes(tmp_path / "good"))
+        return tmp_path / "good"
+
+    with pytest.raises(ExportError, match="Export the run again") as caught:
+        _by_hand(tmp_path / "other", of_texts=4)
+    heard(caught.value)
+    with pytest.raises(ExportError, match=r"golden\.npz is damaged") as caught:
+        verify_any(closed(b"no"))
+    heard(caught.value)
+    wrong = rows[0] + 1, rows[1]
+    with pytest.raises(ExportError, match="likenesses differ by") as caught:
+        verify_any(closed(pair_golden_bytes(images, texts, wrong)))
+    heard(caught.value)
+    again, agreement = verify_any(closed(pair_golden_bytes(images, texts, rows)))
+    assert agreement.holds
+    assert next(one.label for one in again.predict(list(pixels), TEXTS)) in TEXTS
 
 
 def test_what_a_body_holds_is_checked():

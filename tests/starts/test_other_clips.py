@@ -1,6 +1,7 @@
 """SigLIP of a transformers folder, and CLIP of open_clip's own files: their features, and tuned."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -150,7 +151,9 @@ def test_both_are_tuned_on_captions_and_opened_again(siglip, open_clip, tmp_path
         ("vision_cfg", {"image_size": [32, 64]}, "expected a square"),
     ],
 )
-def test_what_is_no_plain_clip_of_open_clip_is_refused(open_clip, tmp_path, side, changed, told):
+def test_what_is_no_plain_clip_of_open_clip_is_refused(
+    open_clip, tmp_path, side, changed, told, heard
+):
     folder, _ = open_clip
     about = json.loads((folder / "open_clip_config.json").read_text())
     about["model_cfg"][side] |= changed
@@ -159,8 +162,22 @@ def test_what_is_no_plain_clip_of_open_clip_is_refused(open_clip, tmp_path, side
     (other / "open_clip_config.json").write_text(json.dumps(about))
     weights = folder / "open_clip_model.safetensors"
     (other / weights.name).write_bytes(weights.read_bytes())
-    with pytest.raises(StartError, match=told):
+    with pytest.raises(StartError, match=told) as caught:
         find_start(str(other))
+    assert find_start(str(folder)).modality == "image"
+    heard(caught.value)
+
+
+def test_weights_that_no_plain_clip_has_are_refused(open_clip, tmp_path, heard):
+    folder, model = open_clip
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    state = {n: t.contiguous() for n, t in model.state_dict().items() if n != "attn_mask"}
+    save_file(state | {"visual.head.weight": torch.ones(2)}, other / "open_clip_model.safetensors")
+    with pytest.raises(StartError, match="Choose this start in transformers' form") as caught:
+        built(other)
+    assert built(write_clip(tmp_path / "clip")).num_features == 12
+    heard(caught.value)
 
 
 def test_open_clip_without_its_weights_is_refused(open_clip, tmp_path, heard):
