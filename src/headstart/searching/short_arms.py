@@ -5,7 +5,7 @@ at every rung would take most of a budget. So each way is trained once, by its w
 many steps as an equal part of the time has room for, and judged on the same validation samples:
 what writes by the bits that it needs for a byte of each wanted text, what finds answers by how far
 each is off. First the best starts with each strategy, at the family's own rate; then the other
-rates of the family's grid for the best of them. Another way than the first is taken only where it
+rates of the best of them. Another way than the first is taken only where it
 is better beyond noise, item by item.
 
 Left out: rungs, averaged weights, several processes (which is said), and the models themselves:
@@ -30,7 +30,7 @@ from headstart.events import emit, unheard
 from headstart.model import Model, model_outputs
 from headstart.starts import find_start
 from headstart.training.contract import StopRequested
-from headstart.training.options.defaults import defaults_for
+from headstart.training.options.defaults import AROUND, defaults_for
 from headstart.training.options.recipe import with_length
 from headstart.training.options.strategies import AUTO, LORA, default_strategy
 from headstart.training.options.training_options import TrainingOptions
@@ -173,8 +173,7 @@ def _strategies(options: TrainingOptions, address: str) -> list[str]:
 def _hold(contest: Contest, first: Way, addresses: Sequence[str]) -> Decided[ChosenWay]:
     """Try the ways that there is time for, and choose."""
     ways = [Way(a, s) for a in addresses for s in _strategies(contest.options, a)]
-    others = [f for f in defaults_for(find_start(first.start)).grid if f != 1]
-    num = len(ways) + len(others)
+    num = len(ways) + len(_other_rates(first))
     seconds = _seconds(contest, first) / max(1, num)
     if num < 2 or not seconds > 0:
         return _decided(first, None, [], "")
@@ -185,8 +184,7 @@ def _hold(contest: Contest, first: Way, addresses: Sequence[str]) -> Decided[Cho
         return _decided(first, None, _rows(tried), why)
     tried += [_try(contest, way, seconds) for way in ways[1:]]
     best = _best(tried)
-    grid = [f for f in defaults_for(find_start(best.way.start)).grid if f != 1]
-    rates = [_try(contest, replace(best.way, factor=factor), seconds) for factor in grid]
+    rates = [_try(contest, replace(best.way, factor=f), seconds) for f in _other_rates(best.way)]
     best = _best([best, *rates])
     tried += rates
     rows = _rows(tried)
@@ -199,6 +197,12 @@ def _hold(contest: Contest, first: Way, addresses: Sequence[str]) -> Decided[Cho
         f"screening {tried[0].score[0]:.3f}"
     )
     return _decided(best.way, best.learning_rate, rows, why)
+
+
+def _other_rates(way: Way) -> list[float]:
+    """Return what rates are tried beside the family's own: its grid, or a third and threefold."""
+    grid = defaults_for(find_start(way.start)).grid or AROUND
+    return [factor for factor in grid if factor != 1]
 
 
 def _seconds(contest: Contest, first: Way) -> float:

@@ -50,7 +50,7 @@ class FamilyDefaults:
 
 
 # Steps of about three, as in the sweeps of ViT (Dosovitskiy et al., ICLR 2021, table 4).
-_AROUND = (0.3, 1.0, 3.0)
+AROUND = (0.3, 1.0, 3.0)
 
 _MLP = FamilyDefaults(
     source="AdamW at 1e-3, as in Gorishniy et al., NeurIPS 2021, and scikit-learn's MLPClassifier",
@@ -104,7 +104,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=64,
         drop_path=0.0,
         mixup=0.1,
-        grid=_AROUND,
+        grid=AROUND,
         bf16_steps=True,
     ),
     ("vit", True): FamilyDefaults(
@@ -120,7 +120,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=64,
         drop_path=0.1,
         mixup=0.1,
-        grid=_AROUND,
+        grid=AROUND,
     ),
     ("convnet", False): FamilyDefaults(
         source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",
@@ -207,7 +207,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=3,
         ema_half_life=0.0,
         smoothing=0.0,
-        grid=_AROUND,
     ),
     ("decoder", False): FamilyDefaults(
         source="as a pretraining of the next token (docs/pretrain.md): AdamW (0.9, 0.95), decay "
@@ -225,7 +224,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=20,
         ema_half_life=0.0,
         smoothing=0.0,
-        grid=_AROUND,
     ),
     ("seq2seq", True): FamilyDefaults(
         source="Adam at 5e-5 with a tenth of warm-up, smoothing 0.1: Lewis et al., ACL 2020 "
@@ -243,7 +241,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         scratch_epochs=3,
         ema_half_life=0.0,
         fewest_steps=1_000,
-        grid=_AROUND,
     ),
     ("seq2seq", False): FamilyDefaults(
         source="Vaswani et al., NeurIPS 2017: Adam with beta2 0.98, smoothing 0.1, warm-up",
@@ -261,7 +258,6 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         ema_half_life=0.0,
         fewest_steps=1_000,
         bf16_steps=True,
-        grid=_AROUND,
     ),
     # of all starts that match images and texts, whatever they were made of
     ("dual", True): FamilyDefaults(
