@@ -4,7 +4,7 @@
 
 BUNDLE is what ``headstart export RUN --to onnx`` wrote of a run that writes; the server has one
 core. Each client asks, waits for the whole answer and asks again; texts come from ``--texts``, a
-line each, or are a few of the benchmark's own. Told are tokens (``headstart_tokens_total``) a second of
+line each, or are a few of its own. Told are tokens (``headstart_tokens_total``) a second of
 the clock and of the server's processor time, what 50 and 99 of 100 answers stay below, and in the
 soak the resident memory at its beginning and its end, by a straight line through a sample a second.
 """
