@@ -109,3 +109,19 @@ def test_a_way_is_trained_by_its_whole_schedule_and_judged(contest, monkeypatch)
     few = short_arms._try(made, Way(STARTS[0], "full"), 1e-3)
     assert "have room for 0 steps" in few.note
     assert math.isnan(few.score[0])
+
+
+@pytest.mark.slow
+def test_fit_tries_ways_for_answers_and_trains_one_to_its_end(tmp_path):
+    from small_questions import written_squad
+
+    import headstart as hs
+
+    data = str(written_squad(tmp_path / "squad"))
+    run = hs.fit(data, starts=["scratch/bert-tiny"], budget="60s", out=str(tmp_path / "run"))
+    rates = [row["learning_rate"] for row in run.options["arms"]]
+    assert len(rates) == 3, run.options["arms"]
+    assert rates[0] == pytest.approx(rates[2] / 3)
+    told = [one for one in run.options["choices"] if one["name"] == "way"]
+    assert "ways in short trainings" in told[0]["why"]
+    assert "Ways of making a model that were tried" in run.report()
