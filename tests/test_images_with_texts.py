@@ -93,6 +93,9 @@ def test_each_image_is_told_its_text_and_each_text_its_image(run, tmp_path):
         assert one.probability == max(one.probabilities)
         assert one.label in texts.read_text()
     assert "prediction,probability" in (tmp_path / "out.csv").read_text()
+    pixels = [hs.load(**run.data["source"]).test.samples.read(0)]
+    held = hs.predict(run, pixels, texts=str(texts))  # in memory, too
+    assert [one.label in texts.read_text() for one in held] == [True]
     back = hs.predict(run.path, ["red above green"], images=str(folder))
     assert back[0].label.startswith(str(folder))
     assert len(back[0].probabilities) == 60
@@ -162,16 +165,18 @@ def test_adapters_and_what_joins_both_learn_and_the_rest_stays(run, tmp_path):
     before = run.model.encoder.state_dict()
     said = {"strategy": "lora", "num_steps": 4, "start": str(run.path), "learning_rate": 1e-2}
     tuned = pair_run(tmp_path, **said)
-    changed = {
-        name.removeprefix("network.").partition(".")[0]
-        for name, tensor in tuned.model.encoder.state_dict().items()
-        if not np.array_equal(tensor.numpy(), before[name].numpy())
-    }
+    after = {n.replace(".base_layer.", "."): t for n, t in tuned.model.encoder.state_dict().items()}
+    changed = {n for n, t in before.items() if not np.array_equal(t.numpy(), after[n].numpy())}
     # the ConvNet of images has no blocks of a transformer, so that nothing of it is adapted
-    assert changed == {"text", "image_projection", "text_projection", "logit_scale"}
+    joint = {"image_projection.weight", "text_projection.weight", "logit_scale"}
+    assert changed == {f"network.{name}" for name in joint}
+    added = {name for name in after if "lora_" in name}
+    assert added
+    assert all(name.startswith("network.text.") for name in added)
     assert tuned.metrics["test"]["figures"]["mean_recall"]["value"] > 0
-    again = hs.open(tuned.path).model.encoder.state_dict()
-    assert set(again) == set(before)
+    again = hs.evaluate(str(tuned.path), quiet=True).metrics["test"]["figures"]["mean_recall"]
+    figure = tuned.metrics["test"]["figures"]["mean_recall"]
+    assert again["value"] == pytest.approx(figure["value"])
 
 
 def test_what_there_is_to_choose_among_is_asked_for(run, tmp_path, heard):

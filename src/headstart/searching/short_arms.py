@@ -49,6 +49,7 @@ Row = dict[str, object]
 MOST_STARTS = 2  # of those that screening has scored, the best first
 _SURE = 2.0  # standard errors by which another way than the first must be better
 _FEWEST_STEPS = 20  # of a short training; fewer say nothing
+_LEAST_SECONDS = 3.0  # of a way: in less nothing is even built
 _SAMPLES = 200  # of val
 _SPARE = 0.7  # of a way's time for its steps: it is built, prepares and is judged, too
 
@@ -175,7 +176,7 @@ def _hold(contest: Contest, first: Way, addresses: Sequence[str]) -> Decided[Cho
     ways = [Way(a, s) for a in addresses for s in _strategies(contest.options, a)]
     num = len(ways) + len(_other_rates(first))
     seconds = _seconds(contest, first) / max(1, num)
-    if num < 2 or not seconds > 0:
+    if num < 2 or seconds < _LEAST_SECONDS:
         return _decided(first, None, [], "")
     emit("stage", text=f"Trying {num} ways of tuning, {seconds:.0f} s each")
     tried = [_try(contest, ways[0], seconds)]
