@@ -13,7 +13,7 @@ from pairs_of_texts import pairs_of
 from headstart.data import load
 from headstart.errors import StartError
 from headstart.searching import short_arms
-from headstart.searching.short_arms import Contest, Tried, Way, choose_way
+from headstart.searching.short_arms import Contest, ShortArm, Way, choose_way
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decisions
@@ -35,7 +35,7 @@ def contest(monkeypatch):
             raise mean
         each = mean + noise * (1 + len(asked))
         score = float(each.mean()), 0.0, 2.0
-        return Tried(way, OWN * way.factor, each, score, 1.0, "50 steps")
+        return ShortArm(way, OWN * way.factor, each, score, 1.0, "50 steps")
 
     find = short_arms.find_start
     start = replace(find(STARTS[0]), address="run", pretrained_on="pairs")

@@ -85,7 +85,7 @@ class ChosenWay(TypedDict):
 
 
 @dataclass(frozen=True)
-class Tried:
+class ShortArm:
     """How a way did.
 
     Attributes:
@@ -223,7 +223,7 @@ def _seconds(contest: Contest, first: Way) -> float:
     return SHARES["rungs"].share * max(0.0, budget.left - reserve - plan.seconds("estimates"))
 
 
-def _try(contest: Contest, way: Way, seconds: float) -> Tried:
+def _try(contest: Contest, way: Way, seconds: float) -> ShortArm:
     """Train a way for a while; what fails says why.
 
     Raises:
@@ -240,12 +240,12 @@ def _try(contest: Contest, way: Way, seconds: float) -> Tried:
     return _untold(way, math.nan, note, time.monotonic() - began)
 
 
-def _untold(way: Way, rate: float, note: str, seconds: float) -> Tried:
+def _untold(way: Way, rate: float, note: str, seconds: float) -> ShortArm:
     """Return a way of which nothing is known."""
-    return Tried(way, rate, np.empty(0), (math.nan, math.nan, math.nan), seconds, note)
+    return ShortArm(way, rate, np.empty(0), (math.nan, math.nan, math.nan), seconds, note)
 
 
-def _trained(contest: Contest, way: Way, seconds: float) -> Tried:
+def _trained(contest: Contest, way: Way, seconds: float) -> ShortArm:
     """Train a way for a while, and judge it.
 
     Raises:
@@ -283,7 +283,7 @@ def _trained(contest: Contest, way: Way, seconds: float) -> Tried:
         raise StopRequested
     errors, score = _judged(setup.model, tuned.val_logits, val)
     took = tuned.result.state.step if tuned.result else 0
-    return Tried(way, rate, errors, score, time.monotonic() - began, f"{took:,} steps")
+    return ShortArm(way, rate, errors, score, time.monotonic() - began, f"{took:,} steps")
 
 
 def _judged(
@@ -303,7 +303,7 @@ def _judged(
     return errors, (found.value, found.low, found.high)
 
 
-def _best(tried: Sequence[Tried]) -> Tried:
+def _best(tried: Sequence[ShortArm]) -> ShortArm:
     """Return the way to go by: the first, unless another is better beyond noise."""
     best, gain = tried[0], 0.0
     for other in tried[1:]:
@@ -325,7 +325,7 @@ def _metric(contest: Contest) -> str:
     return "bits a byte" if is_written else "error"
 
 
-def _rows(tried: Sequence[Tried]) -> list[Row]:
+def _rows(tried: Sequence[ShortArm]) -> list[Row]:
     """Return the ways as ``options.json`` keeps them."""
     rows: list[Row] = []
     for one in tried:
