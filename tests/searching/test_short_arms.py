@@ -13,7 +13,7 @@ from pairs_of_texts import pairs_of
 from headstart.data import load
 from headstart.errors import StartError
 from headstart.searching import short_arms
-from headstart.searching.short_arms import Contest, ShortArm, Way, choose_way
+from headstart.searching.short_arms import Contest, ShortArm, TuningWay, choose_way
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decisions
@@ -101,12 +101,12 @@ def test_a_way_is_trained_by_its_whole_schedule_and_judged(contest, monkeypatch)
     made, _, _ = contest
     monkeypatch.undo()
     monkeypatch.setattr(short_arms, "seconds_per_sample", lambda *_: 1e-3)
-    found = short_arms._try(made, Way(STARTS[0], "full", 3.0), 3.0)
+    found = short_arms._try(made, TuningWay(STARTS[0], "full", 3.0), 3.0)
     assert found.note.endswith("steps"), found.note
     assert found.errors.shape == (len(made.dataset.val),)
     assert 0 < found.score[1] < found.score[0] < found.score[2]
     assert found.learning_rate == pytest.approx(3 * 7e-4)
-    few = short_arms._try(made, Way(STARTS[0], "full"), 1e-3)
+    few = short_arms._try(made, TuningWay(STARTS[0], "full"), 1e-3)
     assert "have room for 0 steps" in few.note
     assert math.isnan(few.score[0])
 

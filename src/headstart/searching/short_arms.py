@@ -55,7 +55,7 @@ _SPARE = 0.7  # of a way's time for its steps: it is built, prepares and is judg
 
 
 @dataclass(frozen=True)
-class Way:
+class TuningWay:
     """A way of tuning.
 
     Attributes:
@@ -98,7 +98,7 @@ class ShortArm:
         note: Why there are no errors; else the steps taken.
     """
 
-    way: Way
+    way: TuningWay
     learning_rate: float
     errors: np.ndarray
     score: tuple[float, float, float]
@@ -142,7 +142,7 @@ def choose_way(contest: Contest, ranked: Sequence[str], *, num_processes: int = 
     """
 
     def decide() -> Decided[ChosenWay]:
-        first = Way(ranked[0], _strategies(contest.options, ranked[0])[0])
+        first = TuningWay(ranked[0], _strategies(contest.options, ranked[0])[0])
         if num_processes > 1:
             why = f"{num_processes} processes train together, and ways are tried by one alone"
             return _decided(first, None, [], why)
@@ -151,7 +151,7 @@ def choose_way(contest: Contest, ranked: Sequence[str], *, num_processes: int = 
     return contest.decisions.settle("way", decide)
 
 
-def _decided(way: Way, rate: float | None, arms: list[Row], why: str) -> Decided[ChosenWay]:
+def _decided(way: TuningWay, rate: float | None, arms: list[Row], why: str) -> Decided[ChosenWay]:
     chosen: ChosenWay = {
         "start": way.start,
         "strategy": way.strategy,
@@ -171,9 +171,9 @@ def _strategies(options: TrainingOptions, address: str) -> list[str]:
     return [own, *([LORA.name] if is_adaptable else [])]
 
 
-def _hold(contest: Contest, first: Way, addresses: Sequence[str]) -> Decided[ChosenWay]:
+def _hold(contest: Contest, first: TuningWay, addresses: Sequence[str]) -> Decided[ChosenWay]:
     """Try the ways that there is time for, and choose."""
-    ways = [Way(a, s) for a in addresses for s in _strategies(contest.options, a)]
+    ways = [TuningWay(a, s) for a in addresses for s in _strategies(contest.options, a)]
     num = len(ways) + len(_other_rates(first))
     seconds = _seconds(contest, first) / max(1, num)
     if num < 2 or seconds < _LEAST_SECONDS:
@@ -200,13 +200,13 @@ def _hold(contest: Contest, first: Way, addresses: Sequence[str]) -> Decided[Cho
     return _decided(best.way, best.learning_rate, rows, why)
 
 
-def _other_rates(way: Way) -> list[float]:
+def _other_rates(way: TuningWay) -> list[float]:
     """Return what rates are tried beside the family's own: its grid, or a third and threefold."""
     grid = defaults_for(find_start(way.start)).grid or AROUND
     return [factor for factor in grid if factor != 1]
 
 
-def _seconds(contest: Contest, first: Way) -> float:
+def _seconds(contest: Contest, first: TuningWay) -> float:
     """Return the seconds that all ways together may take; nothing where the clock sets no limit."""
     budget = contest.budget
     if budget.limit_seconds is None:
@@ -223,7 +223,7 @@ def _seconds(contest: Contest, first: Way) -> float:
     return SHARES["rungs"].share * max(0.0, budget.left - reserve - plan.seconds("estimates"))
 
 
-def _try(contest: Contest, way: Way, seconds: float) -> ShortArm:
+def _try(contest: Contest, way: TuningWay, seconds: float) -> ShortArm:
     """Train a way for a while; what fails says why.
 
     Raises:
@@ -240,12 +240,12 @@ def _try(contest: Contest, way: Way, seconds: float) -> ShortArm:
     return _untold(way, math.nan, note, time.monotonic() - began)
 
 
-def _untold(way: Way, rate: float, note: str, seconds: float) -> ShortArm:
+def _untold(way: TuningWay, rate: float, note: str, seconds: float) -> ShortArm:
     """Return a way of which nothing is known."""
     return ShortArm(way, rate, np.empty(0), (math.nan, math.nan, math.nan), seconds, note)
 
 
-def _trained(contest: Contest, way: Way, seconds: float) -> ShortArm:
+def _trained(contest: Contest, way: TuningWay, seconds: float) -> ShortArm:
     """Train a way for a while, and judge it.
 
     Raises:
