@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 import headstart as hs
@@ -20,6 +22,7 @@ COLOURS = {
     "black": (8, 8, 8),
 }
 SIZE = 16
+CLIP_SIZE, CLIP_LONGEST = 32, 16
 
 
 def pictures(num: int) -> list[tuple[np.ndarray, tuple[str, str]]]:
@@ -61,3 +64,35 @@ def pair_run(folder: Path, **said: object) -> hs.Run:
     data = write_flickr(folder / "pictures")
     given = {"start": PAIR, "num_steps": 30, "batch_size": 24, "learning_rate": 2e-3} | said
     return hs.finetune(str(data), out=str(folder / "run"), device="cpu", quiet=True, **given)
+
+
+def write_clip(path: Path, kind: str = "clip") -> Path:
+    """Write a small CLIP, or SigLIP, with random weights, as ``save_pretrained`` does."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import CLIPModel, PreTrainedTokenizerFast, SiglipModel
+
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = ["<unk>", "<start>", "<end>"]
+    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=special)
+    made.train_from_iterator(["a photo of a cat and a dog . an image picture the"] * 3, trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=made, unk_token="<unk>", eos_token="<end>", pad_token="<end>"
+    )
+    model: Any = SiglipModel if kind == "siglip" else CLIPModel
+    width = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    width |= {"num_hidden_layers": 2}
+    common = {} if kind == "siglip" else {"projection_dim": 12}
+    of_texts = {"vocab_size": 120, "max_position_embeddings": CLIP_LONGEST, "eos_token_id": 2}
+    config = model.config_class(
+        text_config={**width, **common, **of_texts, "pad_token_id": 2, "bos_token_id": 1},
+        vision_config={**width, **common, "image_size": CLIP_SIZE, "patch_size": 8},
+        **common,
+    )
+    torch.manual_seed(0)
+    model(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path

@@ -94,6 +94,9 @@ def test_each_image_is_told_its_text_and_each_text_its_image(run, tmp_path):
         assert one.probability == max(one.probabilities)
         assert one.label in texts.read_text()
     assert "prediction,probability" in (tmp_path / "out.csv").read_text()
+    pixels = [hs.load(**run.data["source"]).test.samples.read(0)]
+    held = hs.predict(run, pixels, texts=str(texts))  # in memory, too
+    assert [one.label in texts.read_text() for one in held] == [True]
     back = hs.predict(run.path, ["red above green"], images=str(folder))
     assert back[0].label.startswith(str(folder))
     assert len(back[0].probabilities) == 60
@@ -124,15 +127,10 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
     assert "--start pip/efficientnet-lite0+pip/all-minilm-l6-v2" in str(caught.value)
     assert run.model.encoder.start.address == PAIR  # one such, trained above
     heard(caught.value)
-    for verb in (
-        lambda: hs.export(run.path, to="onnx", out=str(tmp_path / "bundle")),
-        lambda: hs.export(run.path, out=str(tmp_path / "library")),
-        lambda: hs.serve(str(run.path)),
-    ):
-        with pytest.raises(ExportError, match=r"headstart\.open") as refused:
-            verb()
-        assert hs.open(run.path).model.encoder.preprocess.kind == "image_text"
-        heard(refused.value)
+    for to in ("timm", "pt2", "safetensors"):
+        with pytest.raises(ExportError, match="Hand it over as a bundle of both") as refused:
+            hs.export(run.path, to=to, out=str(tmp_path / to))
+        heard(refused.value)  # tests/serving/test_pairs_served.py does it, and asks it
     said = {"start": PAIR, "num_steps": 1, "out": str(tmp_path / "x")}
     with pytest.raises(OptionError, match="which begins with a linear head") as wrong:
         hs.finetune(str(folder), **said, strategy="lp-ft")
@@ -151,6 +149,35 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
     heard(swapped.value)
     with pytest.raises(OptionError, match="mixup mixes images"):
         hs.finetune(str(folder), **said, mixup=0.2)
+    again = said | {"start": str(run.path), "overwrite": True}
+    for wrong, told in (
+        ({"input_size": 99}, "Leave --input-size out"),
+        ({"max_length": 99}, "Say a smaller --max-length"),
+    ):
+        with pytest.raises(StartError, match=told) as caught:
+            hs.finetune(str(folder), **again, **wrong)
+        heard(caught.value)
+    smaller = hs.finetune(str(folder), **again, max_length=4, drop_path=0.0)
+    assert smaller.preprocess.text.tokenizer.max_length == 4
+
+
+def test_adapters_and_what_joins_both_learn_and_the_rest_stays(run, tmp_path):
+    pytest.importorskip("peft")
+    before = run.model.encoder.state_dict()
+    said = {"strategy": "lora", "num_steps": 4, "start": str(run.path), "learning_rate": 1e-2}
+    tuned = pair_run(tmp_path, **said)
+    after = {n.replace(".base_layer.", "."): t for n, t in tuned.model.encoder.state_dict().items()}
+    changed = {n for n, t in before.items() if not np.array_equal(t.numpy(), after[n].numpy())}
+    # the ConvNet of images has no blocks of a transformer, so that nothing of it is adapted
+    joint = {"image_projection.weight", "text_projection.weight", "logit_scale"}
+    assert changed == {f"network.{name}" for name in joint}
+    added = {name for name in after if "lora_" in name}
+    assert added
+    assert all(name.startswith("network.text.") for name in added)
+    assert tuned.metrics["test"]["figures"]["mean_recall"]["value"] > 0
+    again = hs.evaluate(str(tuned.path), quiet=True).metrics["test"]["figures"]["mean_recall"]
+    figure = tuned.metrics["test"]["figures"]["mean_recall"]
+    assert again["value"] == pytest.approx(figure["value"])
 
 
 def test_what_there_is_to_choose_among_is_asked_for(run, tmp_path, heard):

@@ -125,8 +125,8 @@ def test_what_means_nothing_for_answers_is_refused(run, tmp_path, heard):
     said = {"num_steps": 1, "strategy": "full", "device": "cpu", "start": "scratch/bert-tiny"}
     for place, (wrong, match) in enumerate(
         [
-            ({"threshold": "f1"}, "a text for each sample"),
-            ({"folds": 2}, "has answers to find"),
+            ({"threshold": "f1"}, "an answer to find"),
+            ({"folds": 2}, "has an answer to find"),
             ({"start": "scratch/tfidf", "num_steps": None}, "tells nothing of single tokens"),
         ]
     ):
@@ -135,7 +135,7 @@ def test_what_means_nothing_for_answers_is_refused(run, tmp_path, heard):
             hs.finetune(data, **(said | wrong), out=str(out))
         assert hs.finetune(data, **said, out=str(out), overwrite=True).metrics["test"]
         heard(told.value)
-    with pytest.raises(DataError, match="has answers to find"):
+    with pytest.raises(DataError, match="has an answer to find"):
         hs.rank(data)
     with pytest.raises(ExportError, match="it finds answers in contexts") as told:
         hs.export(str(run.path), to="onnx", int8=True, out=str(tmp_path / "int8"))

@@ -174,3 +174,31 @@ def test_dropout_of_features_is_refused(tmp_path):
         hs.finetune(
             data, start="scratch/seq2seq-tiny", dropout=0.1, out=str(tmp_path / "r"), num_steps=1
         )
+
+
+@pytest.mark.parametrize(
+    ("said", "read", "told"),
+    [
+        ("en,de", "en", "de"),
+        ("de,en", "de", "en"),
+        ("eng_Latn,deu_Latn", "en", "de"),
+        ("de_DE,en_XX", "de", "en"),
+        (">>deu<<", "en", "de"),  # starts that are told the target alone
+    ],
+)
+def test_the_languages_that_are_said_tell_which_is_read(tmp_path, said, read, told):
+    folder = write_pairs(tmp_path / "mt", {"train": 30, "val": 6, "test": 6})
+    data = hs.load(str(folder), languages=said)
+    assert (data.schema.label, data.input_column) == (told, read)
+    assert hs.load(**data.source).fingerprint == data.fingerprint
+
+
+def test_languages_win_over_the_name_of_the_folder_and_not_over_a_column(tmp_path, heard):
+    folder = str(write_pairs(tmp_path / "toy-en-de", {"train": 30, "val": 6, "test": 6}))
+    assert hs.load(folder).schema.label == "de"
+    assert hs.load(folder, languages="de,en").schema.label == "en"
+    with pytest.raises(DataError, match="Leave --text out, or turn the languages round") as caught:
+        hs.load(folder, text="en", languages="de,en")
+    assert hs.load(folder, languages="de,en").input_column == "de"
+    assert hs.load(folder, text="en", languages="en,de").input_column == "en"
+    heard(caught.value)

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_captions import write_flickr
+from small_captions import CLIP_SIZE as SIZE
+from small_captions import write_clip, write_flickr
 
 import headstart as hs
 from headstart.errors import StartError
@@ -22,39 +23,10 @@ from headstart.tensors import evaluating
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.setup import set_up
 
-SIZE, LONGEST = 32, 16
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A small CLIP with random weights, as ``save_pretrained`` writes it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-    from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
-
-    made = Tokenizer(models.BPE(unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    special = ["<unk>", "<start>", "<end>"]
-    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=special)
-    made.train_from_iterator(["a photo of a cat and a dog . an image picture the"] * 3, trainer)
-    made.post_processor = processors.TemplateProcessing(
-        single="<start> $A <end>", special_tokens=[("<start>", 1), ("<end>", 2)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made, unk_token="<unk>", eos_token="<end>", pad_token="<end>"
-    )
-    width = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
-    width |= {"num_hidden_layers": 2, "projection_dim": 12}
-    of_texts = {"vocab_size": 120, "max_position_embeddings": LONGEST, "eos_token_id": 2}
-    config = CLIPConfig(
-        text_config={**width, **of_texts, "pad_token_id": 2, "bos_token_id": 1},
-        vision_config={**width, "image_size": SIZE, "patch_size": 8},
-        projection_dim=12,
-    )
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("clip") / "tiny"
-    CLIPModel(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return write_clip(tmp_path_factory.mktemp("clip") / "tiny")
 
 
 def built(folder, **more):
@@ -125,8 +97,8 @@ def test_what_is_no_plain_clip_is_refused(folder, tmp_path, heard, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
     (other / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    (other / "config.json").write_text(json.dumps({**config, "model_type": "siglip"}))
-    with pytest.raises(StartError, match="whose texts and loss are others than CLIP's") as caught:
+    (other / "config.json").write_text(json.dumps({**config, "model_type": "siglip2"}))
+    with pytest.raises(StartError, match="which reads any number of patches") as caught:
         find_start(str(other))
     assert find_start(str(folder)).objective == "contrastive"
     heard(caught.value)

@@ -15,6 +15,7 @@ transformers = pytest.importorskip("transformers")
 sentencepiece = pytest.importorskip("sentencepiece")
 
 import headstart as hs  # noqa: E402
+from headstart.data import load  # noqa: E402
 from headstart.errors import StartError  # noqa: E402
 from headstart.preprocessing.languages import in_languages  # noqa: E402
 from headstart.preprocessing.sentence_pieces import convert_pieces  # noqa: E402
@@ -208,10 +209,12 @@ def test_what_is_no_table_and_whoever_is_told_no_language_are_refused(tmp_path, 
 @pytest.mark.parametrize(("make", "languages"), [(_opus, None), (_m2m, "en,de")])
 def test_such_a_start_is_trained_served_again_and_exported(tmp_path, make, languages):
     folder = make(tmp_path / "start")
-    data = write_pairs(tmp_path / "toy-en-de", {"train": 60, "val": 12, "test": 12})
+    place = tmp_path / ("toy-en-de" if languages is None else "toy")  # what is said tells as much
+    data = write_pairs(place, {"train": 60, "val": 12, "test": 12})
     run = hs.finetune(
         str(data), start=str(folder), languages=languages, num_steps=4, out=str(tmp_path / "run")
     )
+    assert run.schema.label == "de"
     texts = TEXTS[:5]
     said = [one.text for one in run.predict(texts)]
     assert [one.text for one in open_run(tmp_path / "run").predict(texts)] == said
@@ -231,7 +234,10 @@ def test_such_a_start_is_trained_served_again_and_exported(tmp_path, make, langu
     how = Telling(4, 60)
     assert network.tell(ids, mask, how=how).shape[0] == 5
     further = hs.finetune(
-        str(data), start=str(tmp_path / "run"), num_steps=2, out=str(tmp_path / "further")
+        load(str(data), languages="en,de"),
+        start=str(tmp_path / "run"),
+        num_steps=2,
+        out=str(tmp_path / "further"),
     )
     kept = further.model.encoder.preprocess
     assert kept.writer.files() == run.model.encoder.preprocess.writer.files()

@@ -129,10 +129,7 @@ class Audit:
         What estimates reads one label a sample; of texts whose words have tags there is none.
         """
         task = find_task(dataset.schema.task)
-        has_probe = not (
-            task.tells_words or task.tells_texts or task.finds_texts or task.matches_texts
-        )
-        return self.applies(dataset) and (has_probe or not self.estimates)
+        return self.applies(dataset) and (task.is_answered_whole or not self.estimates)
 
     def least_seconds(self, dataset: Dataset) -> float:
         """Return what it takes at the least for all samples of some data."""

@@ -256,6 +256,12 @@ def open_bundle(folder: Path, *, num_threads: int = 1, is_whole: bool = True) ->
             "that answers in one pass, as what is watched for drift does. Serve it instead: "
             f"headstart serve {folder}."
         )
+    if find_task(record.schema.task).matches_texts:
+        raise ExportError(
+            f"{folder} matches images and texts, by two networks; expected a bundle that answers "
+            "in one pass, as what is watched for drift does. Serve it instead: headstart serve "
+            f"{folder}."
+        )
     num_outputs = find_task(record.schema.task).num_outputs(record.schema)
     members = []
     for one in record.members:

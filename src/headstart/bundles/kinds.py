@@ -1,4 +1,4 @@
-"""Bundles of either kind: those that answer in one pass, and those that write."""
+"""Bundles of each kind: those that answer in one pass, that write, that match images and texts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from headstart.bundles.answering import Bundle
 from headstart.bundles.equality import Agreement
 from headstart.bundles.golden import verify_bundle
+from headstart.bundles.pairing import PairBundle, verify_pair
 from headstart.bundles.records import read_bundle_record
 from headstart.bundles.writing import WritingBundle
 from headstart.bundles.written_golden import verify_writer
 from headstart.errors import ExportError
+from headstart.tasks import find_task
 
-AnyBundle = Bundle | WritingBundle
+AnyBundle = Bundle | WritingBundle | PairBundle
 Opened = Future[tuple[AnyBundle, Agreement]]
 
 
@@ -28,8 +30,10 @@ def verify_any(folder: Path, *, num_threads: int = 1) -> tuple[AnyBundle, Agreem
         ExportError: If a file is not what was exported, or an answer is another.
     """
     try:
-        writes = read_bundle_record(folder).writing is not None
+        task = find_task(read_bundle_record(folder).schema.task)
     except ExportError:  # what is wrong with its files is said below, where all are looked at
-        writes = False
-    verify = verify_writer if writes else verify_bundle
+        return verify_bundle(folder, num_threads=num_threads)
+    if task.matches_texts:
+        return verify_pair(folder, num_threads=num_threads)
+    verify = verify_writer if task.tells_texts else verify_bundle
     return verify(folder, num_threads=num_threads)

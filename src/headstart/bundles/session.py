@@ -30,7 +30,7 @@ class OnnxSession:
     Args:
         path: ``model.onnx``.
         inputs: What it takes, by its preprocessing; those of no numbers at all it does not know.
-        num_outputs: Columns of its logits.
+        num_outputs: Columns of its logits; None for any number.
         num_threads: Of ONNX Runtime.
         features: The value in it that the head reads, to be given too; empty where none is.
 
@@ -43,7 +43,7 @@ class OnnxSession:
         self,
         path: Path,
         inputs: Sequence[NamedInput],
-        num_outputs: int,
+        num_outputs: int | None,
         num_threads: int = 1,
         features: str = "",
     ) -> None:
@@ -56,12 +56,13 @@ class OnnxSession:
         given = [one for one in given if one[0] != features]
         shapes = [list(one.shape) for one in self._session.get_inputs()]
         is_batched = all(isinstance(shape[0], str) for shape in [*shapes, given[0][1]])
-        is_ours = [name for name, _ in given] == [OUTPUT] and given[0][1][-1] == num_outputs
+        self.num_outputs = given[0][1][-1] if num_outputs is None else num_outputs
+        is_ours = given == [(OUTPUT, [*given[0][1][:-1], self.num_outputs])]
         is_flat = all(isinstance(axis, str) for axis in given[0][1][:-1])  # of tokens: a length
         if wanted != known or not (is_ours and is_flat and is_batched):
             raise ExportError(
                 f"{path} takes {known} and gives {given}; expected {wanted} and '{OUTPUT}' of "
-                f"{num_outputs} columns, with a batch of any size. Export the run again."
+                f"{self.num_outputs} columns, with a batch of any size. Export the run again."
             )
 
     def run(

@@ -145,14 +145,16 @@ def _refuse_twice(path: Path, rows: Sequence[Fix]) -> None:
             )
 
 
-def check_fixes(fixes: object) -> None:
-    """Refuse what names no file.
+def named_fixes(fixes: object) -> Fixes | None:
+    """Read the list that a user has named; None where none is.
 
     Raises:
         OptionError: It is neither text nor a path.
+        DataError: As ``read_fixes`` does.
     """
     if not isinstance(fixes, str | Path | None):
         raise OptionError(
             f"fixes is a {type(fixes).__name__}; expected the path of a list that "
             "'headstart check DATA --fix LIST.csv' has written."
         )
+    return None if fixes is None else read_fixes(fixes)

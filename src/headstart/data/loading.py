@@ -48,6 +48,7 @@ def load(
     beside: Sequence[str] | None = None,
     header: Sequence[str] | None = None,
     encoding: str | None = None,
+    languages: str | None = None,
     group: str | GroupValues | None = None,
     val_fraction: float = 0.15,
     test_fraction: float = 0.2,
@@ -88,6 +89,8 @@ def load(
             row; ``all`` takes every one that can be. A column of the name ``all`` comes first.
         header: Names of the columns of a file without a header row.
         encoding: Encoding of text files that are not UTF-8, for example ``gb18030``.
+        languages: Of columns or files named by languages the one that is read and the one that is
+            to be written, for example ``en,de``.
         group: What belongs together and stays on one side of the split, figures then counting
             groups: a column, for example ``patient``; of images and text files also ``folder`` (the
             folders inside the class folders), or a pattern with one pair of parentheses that is
@@ -123,7 +126,7 @@ def load(
         (10, 1797)
     """
     from headstart.data.assembly import Assembly, assemble
-    from headstart.data.fix_lists import check_fixes, read_fixes
+    from headstart.data.fix_lists import named_fixes
     from headstart.data.groups import aligned, plain_groups, with_groups
     from headstart.data.reading import read_source
     from headstart.data.times import check_way
@@ -146,13 +149,13 @@ def load(
         beside=names_of(beside),
         header=names_of(header) or None,
         encoding=encoding,
+        languages=languages,
         preprocess=preprocess,
         schema=schema,
     )
     _check_options(options, val_fraction, test_fraction, max_bad_fraction, seed)
     _raise(check_way(split, for_test=schema is not None))
-    check_fixes(fixes)
-    listed = None if fixes is None else read_fixes(fixes)
+    listed = named_fixes(fixes)
     records, address = read_source(source, options)
     records = with_groups(records, group)
     _check_learnable(records, is_learned=schema is None and refused is None)
@@ -187,7 +190,7 @@ def load(
 def _said(options: ReadOptions) -> dict[str, object]:
     """Return the further options that were said, JSON-able; runs of images name none of them."""
     said: dict[str, object] = {}
-    for name in ("text", "separator", "encoding"):
+    for name in ("text", "separator", "encoding", "languages"):
         if getattr(options, name):
             said[name] = getattr(options, name)
     for name in (*COLUMN_OPTIONS, "header"):

@@ -56,6 +56,7 @@ class ReadOptions:
             ``all`` that can be.
         header: Column names of a file without a header row.
         encoding: How a file's bytes stand for characters.
+        languages: That which is read and that which is to be written of it, a comma between.
         preprocess: How a model reads samples: its columns are read as it was trained, the others
             are not used.
         schema: What a model was trained to tell: its task, and its column of labels where there is
@@ -75,6 +76,7 @@ class ReadOptions:
     beside: tuple[str, ...] = ()
     header: tuple[str, ...] | None = None
     encoding: str | None = None
+    languages: str | None = None
     preprocess: Preprocess | None = None
     schema: Schema | None = None
 

@@ -245,8 +245,7 @@ def _unused(columns: Sequence[str], usable: Sequence[str] = ()) -> Finding:
 
 def takes_columns(task: TaskName) -> bool:
     """Return whether columns help to tell it: a class or a number, and no words or places."""
-    known = find_task(task)
-    return not (known.tells_words or known.tells_texts or known.finds_texts or known.matches_texts)
+    return find_task(task).is_answered_whole
 
 
 def unused_beside(

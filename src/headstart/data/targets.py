@@ -74,10 +74,7 @@ def read_targets(
     known, note = options.known_task, None
     found_lists: list[Finding] = []
     task = None if known is None else find_task(known)
-    is_plain = task is not None and (
-        task.tells_words or task.tells_texts or task.finds_texts or task.matches_texts
-    )
-    if not options.separator and not is_plain:
+    if not options.separator and (task is None or task.is_answered_whole):
         values, found_lists = read_cells(values, known, what, place)
     values, read = _as_numbers(values, modality, known, what)
     if task is None:

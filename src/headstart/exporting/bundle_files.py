@@ -79,7 +79,7 @@ def write_networks(
         preprocess, address = model.encoder.preprocess, model.encoder.start.address
         network = exported_network(model)
         arrays = preprocess.batch(inputs, np.arange(_LEAST_EXAMPLES) % len(inputs))
-        example = [_example(wanted, arrays[wanted.name]) for wanted in network.inputs]
+        example = [padded_example(wanted, arrays[wanted.name]) for wanted in network.inputs]
         file, content = write(network, example, address)
         (own / file).write_bytes(content)
         for kept, content in preprocess.files().items():
@@ -107,7 +107,7 @@ def write_networks(
     )
 
 
-def _example(wanted: NamedInput, array: np.ndarray) -> np.ndarray:
+def padded_example(wanted: NamedInput, array: np.ndarray) -> np.ndarray:
     """Return an input with at least a few places where its length varies; more are masked."""
     is_ragged = isinstance(wanted.shape[0], str)
     missing = max(0, LEAST_LENGTH - array.shape[1]) if is_ragged else 0

@@ -112,9 +112,9 @@ def refuse_matching(task: object, what: str) -> None:
     found = TASKS.get(task) if isinstance(task, str) else None
     if found is not None and found.matches_texts:
         raise ExportError(
-            f"A model that matches images and texts ({task}) {what} yet: it is two networks. "
-            "Expected a run that answers for single samples. Answer with 'headstart predict', or "
-            "take the run folder itself: headstart.open(RUN).model in Python embeds both."
+            f"A model that matches images and texts ({task}) {what}: it is two networks. "
+            "Expected a run that answers for single samples. Hand it over as a bundle of both, "
+            "which 'headstart serve' serves: headstart export RUN --to onnx."
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.bundles import BUNDLE, GOLDEN, MANIFEST, Agreement, BundleRecord
+from headstart.bundles.pairing import TEXTS
 from headstart.bundles.session import MODEL
 from headstart.bundles.writing import STEP
 from headstart.model import Ensemble
@@ -29,6 +30,8 @@ def model_card(record: BundleRecord, metrics: Mapping[str, Any], file: str = MOD
     """
     if record.writing is not None:
         return _writer_card(record, metrics)
+    if find_task(record.schema.task).matches_texts:
+        return _pair_card(record, metrics)
     parity = record.parity
     lines = _head(record.name, record.schema, record.licence, [m.start for m in record.members])
     lines[3] = f"library_name: {'onnx' if file == MODEL else 'pytorch'}"
@@ -60,6 +63,23 @@ def _writer_card(record: BundleRecord, metrics: Mapping[str, Any]) -> str:
         f"{', '.join(map(str, parity['batches']))}: logits differ by at most "
         f"{parity['largest']:.2g} (allowed {parity['allowed']:.2g}), and "
         f"{parity['texts_equal']} of {parity['texts']} texts are the same token for token.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pair_card(record: BundleRecord, metrics: Mapping[str, Any]) -> str:
+    """Return the card of a bundle that matches images and texts; otherwise as ``model_card``."""
+    parity = record.parity
+    lines = _head(record.name, record.schema, record.licence, [m.start for m in record.members])
+    lines += ["## How good it is", *_figures(metrics, record.schema), "", *_SERVED]
+    lines += [
+        f"`{MODEL}` embeds images, `{TEXTS}` texts; the product of a row of one and a row of the",
+        "other is their likeness, the temperature in the image's. How both are read stands in",
+        f"`{BUNDLE}` and the files beside it; `{GOLDEN}` holds a few of the samples that",
+        f"it was compared on, prepared; `{MANIFEST}` a SHA-256 a file.",
+        f"Compared with PyTorch before it was written, on {parity['samples']}, in batches of "
+        f"{', '.join(map(str, parity['batches']))}: likenesses differ by at most "
+        f"{parity['largest']:.2g} (allowed {parity['allowed']:.2g}).",
     ]
     return "\n".join(lines) + "\n"
 

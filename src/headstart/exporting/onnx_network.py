@@ -27,12 +27,14 @@ class ExportedNetwork(nn.Module):
 
     Args:
         model: In eval mode, on the CPU; taken as it is.
+        inputs: What it takes; all of its preprocessing's when not given.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, inputs: Sequence[NamedInput] | None = None) -> None:
         super().__init__()
         self.model = model
-        self._inputs: Sequence[NamedInput] = model.encoder.preprocess.exported_inputs
+        own = model.encoder.preprocess.exported_inputs
+        self._inputs: Sequence[NamedInput] = own if inputs is None else inputs
 
     @property
     def inputs(self) -> list[NamedInput]:
@@ -129,9 +131,9 @@ def exported_network(model: Model) -> ExportedNetwork:
     network = whole.encoder.network
     if isinstance(network, TreeEnsemble):
         whole.encoder.network = SteppedTrees(network)
-    if isinstance(network, TextNetwork):
-        network.window = None  # what it is given are windows
     for module in whole.modules():
+        if isinstance(module, TextNetwork):
+            module.window = None  # what it is given are windows
         if getattr(module, "fused_attn", None) is True:
             module.fused_attn = False  # type: ignore[assignment]
     return ExportedNetwork(whole.requires_grad_(False))

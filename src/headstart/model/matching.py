@@ -37,7 +37,7 @@ def embed_texts(model: Model, texts: Sequence[str], names: Sequence[str]) -> np.
         for start in range(0, len(order), _TEXTS):
             places = order[start : start + _TEXTS]
             ids, mask = to_tensors(tokens.arrays(places), model.device)
-            found[places] = network.embed_texts(ids, mask).float().cpu().numpy()
+            found[places] = network.text_rows(ids, mask).float().cpu().numpy()
     return found
 
 
@@ -46,10 +46,3 @@ def image_embeddings(outputs: Rows) -> np.ndarray:
     assert isinstance(outputs, Ragged)
     rows: np.ndarray = outputs.flat[outputs.offsets[:-1]]
     return rows
-
-
-def shares(alike: np.ndarray) -> np.ndarray:
-    """Return the probability of each candidate, float64, rows (N, M) of likenesses."""
-    powers = np.exp(alike.astype(np.float64) - alike.max(axis=1, keepdims=True))
-    found: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return found

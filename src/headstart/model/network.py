@@ -89,11 +89,17 @@ class Model(nn.Module):
     def own_features(self, *inputs: Tensor) -> Tensor:
         """Return features as ``features`` does, by the modules themselves."""
         if self._normalise is not None:
-            inputs = (self._normalise(inputs[0]), *inputs[1:])
+            inputs = (self.normalised(inputs[0]), *inputs[1:])
         features: Tensor = (
             self.encoder.tokens(*inputs) if self._reads_tokens else self.encoder(*inputs)
         )
         return features
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return images as the network takes them, of floats (B, C, H, W) in [0, 1]."""
+        assert self._normalise is not None
+        found: Tensor = self._normalise(images)
+        return found
 
     def learn_patches(self, images: Tensor) -> None:
         """Learn the first layer of an encoder that ``learns_patches``.
@@ -101,9 +107,8 @@ class Model(nn.Module):
         Args:
             images: Some of train's, floats (N, C, H, W) in [0, 1].
         """
-        assert self._normalise is not None
         network: Any = self.encoder.network
-        network.learn_patches(self._normalise(images))
+        network.learn_patches(self.normalised(images))
 
     def decide_by(self, deciding: Deciding) -> None:
         """Take what was settled on val of how answers are made; ``task`` then follows it."""

@@ -13,7 +13,7 @@ makes texts of ids (``text_of``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from headstart.events import emit
 from headstart.model.network import Model
+from headstart.starts import WritingNetwork
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.contract import StopRequested, never
 from headstart.types import Inputs
@@ -31,20 +32,6 @@ from headstart.types.texts import Telling, text_array, told_rows
 _LOGIT_BYTES = 256 * 10**6  # of one pass of teacher forcing
 _SUMMED_TOKENS = 8_192  # of one pass of a network that hands on sums
 _MOST_SAMPLES, _MOST_WRITTEN = 128, 64  # of a pass; of one that writes, with every beam
-
-
-@runtime_checkable
-class Writer(Protocol):
-    """A network that writes."""
-
-    def tell(self, *asked: Tensor, how: Telling) -> Tensor:
-        """Return the ids of what is written, int64, shape (B, L), filled up at the end.
-
-        Args:
-            asked: As ``asked`` of the inputs gives it.
-            how: Beams, length.
-        """
-        ...
 
 
 def tell_texts(
@@ -92,6 +79,13 @@ def tell_texts(
     return found
 
 
+def writer_of(model: Model) -> WritingNetwork:
+    """Return the network of a model that writes."""
+    network = model.encoder.network
+    assert isinstance(network, WritingNetwork)
+    return network
+
+
 def _forced(model: Model, inputs: Inputs, compute: Callable[..., Tensor]) -> np.ndarray:
     """Return rows without texts: the losses of the targets' tokens, where inputs hold them."""
     num, wanted = len(inputs), inputs.told
@@ -101,7 +95,7 @@ def _forced(model: Model, inputs: Inputs, compute: Callable[..., Tensor]) -> np.
     assert isinstance(wanted, Ragged)
     if (sizes := getattr(inputs, "num_bytes", None)) is not None:
         found["num_bytes"] = sizes
-    if getattr(model.encoder.network, "hands_on_sums", False):
+    if writer_of(model).hands_on_sums:
         return _summed(model, inputs, compute, found)
     lengths = inputs.batch_order
     order = np.arange(num) if lengths is None else np.argsort(lengths, kind="stable")
@@ -155,7 +149,7 @@ def _written(
     stop_requested: Callable[[], bool],
 ) -> Iterator[list[str]]:
     """Yield the texts that a model writes for each batch of places."""
-    network: Any = model.encoder.network
+    network = writer_of(model)
     preprocess: Any = model.encoder.preprocess
     given: Any = inputs
     for places in batches:
@@ -163,7 +157,7 @@ def _written(
             raise StopRequested
         asked = to_tensors(given.asked(places), model.device)
         is_read = len(inputs) == 1 and inputs.told is None and how.num_beams == 1
-        if is_read and getattr(network, "hands_on_tokens", False):
+        if is_read and network.hands_on_tokens:
             heard = _Read(preprocess)
             ids = network.tell(*asked, how=how, on_token=heard)
             heard.end()

@@ -1,5 +1,7 @@
 """The symmetric contrastive loss of images and texts: each is to tell its own from all others.
 
+Networks that judge each pair by itself (SigLIP) learn by that; of val all are judged alike.
+
 The loss is over a whole step: every image of it against every text, over all micro-batches and all
 processes; it is no mean over parts (``training.whole_step`` brings them together). What is true of
 an image is no negative of it: its other captions, the same caption of another image, the captions
@@ -70,17 +72,40 @@ def contrastive_loss(rows: Tensor, wanted: Wanted) -> Tensor:
     """
     told = Told.of(wanted.targets)
     num = len(told.images)
+    if wanted.judges_pairs:
+        return _of_pairs(rows[:num], rows[num:], told)
     return _of_images(rows[:num], rows[num:], told).mean()
+
+
+def _of_pairs(images: Tensor, texts: Tensor, told: Told) -> Tensor:
+    """Return the loss of a step whose pairs are each judged by themselves, a text at a time.
+
+    A pair that is true without being an image's own caption is neither right nor wrong.
+
+    Source:
+        X. Zhai et al., ICCV 2023 (SigLIP), equation 1; of several captions an image each is right.
+    """
+    alike = images.float() @ texts.float().T
+    own, known = _true_pairs(told, len(images))
+    signs = own.float() * 2 - 1
+    losses = -functional.logsigmoid(signs * alike)
+    return losses.masked_fill(known & ~own, 0.0).sum() / len(texts)
+
+
+def _true_pairs(told: Told, num: int) -> tuple[Tensor, Tensor]:
+    """Return which texts are each image's own, and which are true of it, bool, shape (B, M)."""
+    owners = told.owners
+    own = torch.arange(num, device=owners.device)[:, None] == owners[None, :]
+    same_text = (told.texts[:, None] == told.texts[None, :]).float()
+    same_image = told.images[:, None] == told.images[owners][None, :]
+    return own, same_image | ((own.float() @ same_text) > 0)
 
 
 def _of_images(images: Tensor, texts: Tensor, told: Told) -> Tensor:
     """Return the loss of each image: of it among texts, of its texts among images, their mean."""
     alike = images.float() @ texts.float().T
     num, owners = len(images), told.owners
-    own = torch.arange(num, device=owners.device)[:, None] == owners[None, :]
-    same_text = (told.texts[:, None] == told.texts[None, :]).float()
-    same_image = told.images[:, None] == told.images[owners][None, :]
-    known = same_image | ((own.float() @ same_text) > 0)
+    _, known = _true_pairs(told, num)
     others = alike.masked_fill(known, _NEVER)
     right = alike[owners, torch.arange(len(owners), device=owners.device)]
     of_image = functional.softplus(torch.logsumexp(others, dim=1)[owners] - right)

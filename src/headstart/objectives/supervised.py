@@ -42,6 +42,7 @@ class Wanted:
         label_smoothing: Moves targets towards all classes alike, or each label towards 0.5.
         class_weights: Shape (K,), as ``Task.class_weights`` gives them; None weighs all alike.
         part_weights: Shape (T,), as ``Task.part_weights`` gives them; None weighs all alike.
+        judges_pairs: Of images and texts: whether each pair is judged by itself.
 
     Source:
         Szegedy et al., CVPR 2016 (smoothing); Zhang et al., ICLR 2018 (mixed targets).
@@ -53,6 +54,7 @@ class Wanted:
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
     part_weights: Tensor | None = None
+    judges_pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def item_losses(
         OptionError: No such task, or none with a loss.
     """
     asked = find_task(task)
-    if asked.tells_texts or asked.finds_texts or asked.matches_texts:
+    if not asked.has_temperature:
         return find_loss(task).of_items(logits, targets)  # nothing of it is calibrated
     if parts := asked.parts:
         return item_means(parts, tempered(parts, logits, temperature), targets)

@@ -31,11 +31,11 @@ def tell_as(run: Run, writing: Writing) -> None:
             f"{', '.join(said)} {'are' if len(said) > 1 else 'is'} for runs that write texts, and "
             f"{run.path} tells {run.schema.task}; expected none of them. Leave these options out."
         )
+    from headstart.model.telling import writer_of
+
     for member in run.ensemble.members:
         model = member.model
-        if writing.temperature is not None and not getattr(
-            model.encoder.network, "hands_on_tokens", False
-        ):
+        if writing.temperature is not None and not writer_of(model).hands_on_tokens:
             raise OptionError(
                 f"temperature draws tokens, and {run.path} writes by an encoder and a decoder, "
                 "whose answers are searched for; expected num_beams. Leave --temperature out."

@@ -51,8 +51,8 @@ def write_bundle(run: Run, folder: Path, *, int8: bool = False) -> Agreement:
 
     require_onnx()  # and the folder: before any data are loaded
     refuse_occupied(folder)
-    if run.ensemble.task.tells_texts:
-        return _write_writer(run, folder, int8=int8)
+    if run.ensemble.task.tells_texts or run.ensemble.task.matches_texts:
+        return _write_other(run, folder, int8=int8)
     compared, held_out = _compared(run)
     return export_onnx_bundle(
         run.ensemble,
@@ -66,16 +66,20 @@ def write_bundle(run: Run, folder: Path, *, int8: bool = False) -> Agreement:
     )
 
 
-def _write_writer(run: Run, folder: Path, *, int8: bool) -> Agreement:
-    """Write a run that writes texts as a bundle; otherwise as ``write_bundle``."""
+def _write_other(run: Run, folder: Path, *, int8: bool) -> Agreement:
+    """Write a run that writes texts, or matches them, as a bundle; else as ``write_bundle``."""
+    from headstart.exporting.pair_bundle import export_pair_bundle
     from headstart.exporting.writer_bundle import export_writer_bundle
 
+    writes = run.ensemble.task.tells_texts
     if int8:
+        does = "writes texts" if writes else "matches images and texts"
         raise ExportError(
-            f"{run.path} writes texts, and --int8 judges answers of one pass; expected classes. "
+            f"{run.path} {does}, and --int8 judges answers of one pass; expected classes. "
             "Leave --int8 out."
         )
-    return export_writer_bundle(
+    write = export_writer_bundle if writes else export_pair_bundle
+    return write(
         run.ensemble,
         folder,
         _compared(run, is_watched=False)[0],

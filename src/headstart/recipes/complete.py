@@ -40,6 +40,7 @@ def complete(
     look: Look,
     *,
     candidates: Sequence[Mapping[str, object]] = (),
+    arms: Sequence[Mapping[str, object]] = (),
     searches_rate: bool = False,
 ) -> None:
     """Prepare, fine-tune, evaluate, and write every file of the run folder.
@@ -51,6 +52,7 @@ def complete(
         budget: The budget.
         look: Whose features audits read.
         candidates: What screening found, for ``options.json``.
+        arms: What short trainings found, for the same.
         searches_rate: Whether other learning rates are tried first.
 
     Raises:
@@ -78,7 +80,7 @@ def complete(
     look = replace(look, held={"train": items.train, "val": items.val})
     audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look)
     items = replace(items, dataset=audited)
-    tried = Tried(candidates=candidates, trials=trials)
+    tried = Tried(candidates=candidates, trials=trials, arms=arms)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
     folder.finish()
 

@@ -84,7 +84,8 @@ def export(
         )
     beside = opened.path.with_name(f"{opened.path.resolve().name}-{fitting}")
     folder = Path(out) if out is not None else beside
-    refuse_matching(opened.schema.task, "is not exported")
+    if fitting != ONNX:
+        refuse_matching(opened.schema.task, f"is not exported to {fitting}")
     with attached():
         if fitting in OF_ALL:
             _export_whole(opened, folder, fitting, int8=int8)
@@ -200,4 +201,8 @@ def _fitting(run: Run, to: str) -> str:
             f"to '{to}' does not fit {run.path}, which reads {modality}s; expected "
             f"{quoted(fitting)}. Say --to {ONNX}, which takes every run."
         )
+    from headstart.tasks import find_task
+
+    if to == "auto" and find_task(run.schema.task).matches_texts:
+        return ONNX
     return fitting[0] if to == "auto" else to

@@ -85,7 +85,7 @@ def finetune(options: FinetuneOptions) -> Run | BudgetPlan:
 def _once(options: FinetuneOptions) -> Run | BudgetPlan:
     """Make one run."""
     load, find = (
-        partial(as_dataset, options.data, options.start),
+        partial(as_dataset, options.data, options.start, options.languages),
         partial(find_given, options.start, options.spec),
     )
     run: Callable[[Company], Run | BudgetPlan] = partial(
@@ -122,7 +122,7 @@ def finetune_on_all(options: FinetuneOptions, job: OnAll) -> None:
         return Run(job.place, own_network(given.module))
 
     load, find = (
-        partial(as_dataset, options.data, options.start),
+        partial(as_dataset, options.data, options.start, options.languages),
         partial(find_given, options.start, options.spec),
     )
     run_in_company(options.device, train, load, find, options.spec)
@@ -160,7 +160,7 @@ def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
         return Run(done, own)
     resume, overwrite = after_restart(out, kept, resume=options.resume, overwrite=options.overwrite)
     refuse_occupied(out, resume=resume, overwrite=overwrite)
-    dataset = as_dataset(options.data, options.start)
+    dataset = as_dataset(options.data, options.start, options.languages)
     former = None if out else default_out(dataset, resume=True)
     if done := finished_before(former, "finetune", kept, company):
         return Run(done, own)
@@ -201,7 +201,7 @@ def _plan(options: FinetuneOptions, company: Company) -> BudgetPlan:
 
     options, given, budget_seconds = _checked(options, company)
     refuse_occupied(options.out, resume=False, overwrite=options.overwrite)
-    dataset = as_dataset(options.data, options.start)
+    dataset = as_dataset(options.data, options.start, options.languages)
     with attached():
         budget = Budget(budget_seconds, spent_before(dataset))
         setup = _settled(options, given, dataset, Means(budget, company, Decisions()))

@@ -159,7 +159,8 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
             if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
             if has_no_contest(find_task(dataset.schema.task)):
-                go_straight(current, dataset, chosen["candidates"], budget, options, settled)
+                ranked = chosen["candidates"]
+                go_straight(current, dataset, ranked, budget, texts, options, settled)
             else:
                 search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path

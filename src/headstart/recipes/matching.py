@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DataError, OptionError
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.run import Run
-from headstart.types import BadSample, Prediction, Predictions
+from headstart.types import BadSample, Predictions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,13 +81,14 @@ def refuse_captions(data: object, dataset: Dataset, why: str) -> None:
 
 
 def match_given(
-    run: Run, given: Sequence[Any], texts: str | None, images: str | None, how: AsTrained
+    run: Run, given: Any, texts: str | None, images: str | None, how: AsTrained
 ) -> Predictions:
     """Return the best of what there is to choose among, for each sample.
 
     Args:
         run: One that matches images and texts.
-        given: Images, files and folders of them; or texts, where ``images`` is said.
+        given: Images, files and folders of them, or images in memory; or texts, where ``images``
+            is said.
         texts: A file with a text a line.
         images: A folder of images, or one.
         how: The training data was read.
@@ -99,31 +100,19 @@ def match_given(
     Raises:
         DataError: Something does not exist or cannot be read.
     """
-    from headstart.model.matching import shares
+    from headstart.tasks.matched import best_of
 
     if texts is not None:
         candidates = _lines(texts)
         of_texts = _embedded(run, candidates, texts)
-        names, of_images, bad = _images(run, given, how)
-        told = _told(names, candidates, shares(of_images @ of_texts.T) if names else None)
-        return Predictions([*told, *bad])
+        names, of_images, bad = _images(run, _parts(run, given, how))
+        return Predictions([*best_of(names, candidates, of_images @ of_texts.T), *bad])
     asked = [str(one) for one in given]
-    files, of_images, bad = _images(run, [str(images)], how)
+    files, of_images, bad = _images(run, _parts(run, [str(images)], how))
     if not files:
         raise DataError(f"No image of {images} can be used. Give whole images.")
     alike = _embedded(run, asked, "what was given") @ of_images.T
-    return Predictions([*_told(asked, files, shares(alike)), *bad])
-
-
-def _told(
-    names: Sequence[str], candidates: Sequence[str], probabilities: np.ndarray | None
-) -> list[Prediction]:
-    """Return the likeliest candidate of each sample."""
-    found = []
-    for name, row in zip(names, () if probabilities is None else probabilities, strict=True):
-        best = int(row.argmax())
-        found.append(Prediction(name, candidates[best], float(row[best]), tuple(row.tolist())))
-    return found
+    return Predictions([*best_of(asked, files, alike), *bad])
 
 
 def _lines(path: str) -> list[str]:
@@ -153,19 +142,29 @@ def _embedded(run: Run, texts: Sequence[str], where: str) -> np.ndarray:
     return embed_texts(run.model, texts, [f"text {i} of {where}" for i in range(1, len(texts) + 1)])
 
 
+def _parts(run: Run, given: Any, how: AsTrained) -> Iterable[tuple[Any, Sequence[str] | None]]:
+    """Return images that are read at once, and their names; those in memory have none."""
+    from headstart.data.sources.unlabelled import reader_of
+
+    is_named = isinstance(given, list) and all(isinstance(o, str | os.PathLike) for o in given)
+    if not is_named:
+        return [(given, None)]
+    reader = reader_of(run.schema)
+    return reader.read(reader.listed(given), how)
+
+
 def _images(
-    run: Run, given: Sequence[Any], how: AsTrained
+    run: Run, parts: Iterable[tuple[Any, Sequence[str] | None]]
 ) -> tuple[list[str], np.ndarray, list[BadSample]]:
     """Return names and embeddings of images, and those that cannot be read."""
     import numpy as np
 
-    from headstart.data.sources.unlabelled import reader_of
     from headstart.model import model_outputs
     from headstart.model.matching import image_embeddings
 
-    reader, model = reader_of(run.schema), run.ensemble
+    model = run.ensemble
     names, rows, bad = list[str](), list[np.ndarray](), list[BadSample]()
-    for samples, called in reader.read(reader.listed(given), how):
+    for samples, called in parts:
         for each in model.incoming(samples, called):
             bad += each[0].bad_samples
             tell_findings(each[0].findings)

@@ -122,7 +122,8 @@ def predict(
     opened = run if isinstance(run, Run) else Run(run)
     if check_matching(opened, texts, images):
         with attached():
-            told = match_given(opened, words or [], texts, images, _as_trained(opened, encoding))
+            given, how = files if words is None else words, _as_trained(opened, encoding)
+            told = match_given(opened, given, texts, images, how)
         if out is not None:
             write_predictions(told, out, opened.schema)
             told.written = out

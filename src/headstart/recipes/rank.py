@@ -262,13 +262,9 @@ def _refuse_others(options: RankOptions, dataset: Dataset) -> None:
 
     task = find_task(dataset.schema.task)
     refuse_captions(options.data, dataset, "starts are ranked by one target a sample")
-    if not (task.tells_words or task.tells_texts or task.finds_texts or task.parts):
+    if task.is_answered_whole and not task.parts:
         return
-    told = f"a tag for each word ({task.name})"
-    if task.finds_texts:
-        told = f"answers to find ({task.name})"
-    if task.tells_texts:
-        told = f"a text to be written ({task.name})"
+    told = f"{task.words.told} ({task.name})"
     if task.parts:
         told = f"several targets a sample ({quoted([part.label for part in task.parts])})"
     raise DataError(

@@ -95,7 +95,8 @@ def repeated(
     """
     check_options(options)  # a single run is not told of folds, and cannot refuse them
     _refuse_processes(options)
-    dataset = as_dataset(options.data)
+    languages = options.languages if isinstance(options, FinetuneOptions) else None
+    dataset = as_dataset(options.data, languages=languages)
     _refuse_words(options, dataset)
     out = Path(options.out or default_out(dataset, resume=options.resume))
     course = _Course(options, dataset, out, trains_on_all=on_all is not None)
@@ -134,16 +135,12 @@ def _refuse_processes(options: FinetuneOptions | FitOptions) -> None:
 def _refuse_words(options: FinetuneOptions | FitOptions, dataset: Dataset) -> None:
     """Refuse to divide anew what has a tag a word, or a text a sample; folds of several targets."""
     task, has_parts = find_task(dataset.schema.task), bool(dataset.schema.parts)
-    what = "several targets" if has_parts else ""
-    what = "tags of words" if task.tells_words else what
-    what = "texts to write" if task.tells_texts else what
-    what = "answers to find" if task.finds_texts else what
-    what = "captions to match" if task.matches_texts else what
     said = {"--folds": options.folds, "--learning-curve": options.learning_curve and not has_parts}
-    if what and (names := [name for name, value in said.items() if value]):
+    names = [name for name, value in said.items() if value]
+    if names and (task.is_answered_whole or has_parts):
         divide = "divides" if len(names) == 1 else "divide"
         raise OptionError(
-            f"{' and '.join(names)} {divide} data anew, and {dataset.name} has {what} "
+            f"{' and '.join(names)} {divide} data anew, and {dataset.name} has {task.words.told} "
             f"({task.name}), which is not done yet; expected one answer a sample. Leave "
             f"{' and '.join(names)} out; --seeds trains on the same splits."
         )

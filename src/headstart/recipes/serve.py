@@ -244,13 +244,11 @@ def _read_keys(path: Path) -> list[str]:
     return keys
 
 
-def _refuse_pairs(task: object) -> None:
-    from headstart.exporting.exporters import refuse_matching
-
-    refuse_matching(task, "is not served")
+def _refuse_none(task: object) -> None:
+    del task  # a bundle of each is served
 
 
-def bundle_of(path: Path, refuse: Callable[[object], None] = _refuse_pairs) -> Path:
+def bundle_of(path: Path, refuse: Callable[[object], None] = _refuse_none) -> Path:
     """Return a bundle as it is, of a run the bundle in the cache, which is made where it is not.
 
     Args:

@@ -19,13 +19,14 @@ Costing = TypeVar("Costing", bound=JudgingOptions)
 _NOT_TYPED = ("source", "refused", "seed")  # of load, and not to be typed again
 
 
-def as_dataset(data: Data, asked: object = ()) -> Dataset:
+def as_dataset(data: Data, asked: object = (), languages: str | None = None) -> Dataset:
     """Return a ``Dataset`` as it is, call what loads one, and load anything else by default.
 
     Args:
         data: As a verb is given it.
         asked: The start that is asked for, or several: where all read words, a table's only column
             of words is the texts, however few of them differ.
+        languages: That of texts and that of targets, where they were said.
     """
     if isinstance(data, Dataset):
         return data
@@ -33,6 +34,8 @@ def as_dataset(data: Data, asked: object = ()) -> Dataset:
 
     # the command line's is partial: options are checked before data is read
     read: partial[Dataset] = data if isinstance(data, partial) else partial(load, data)
+    if languages is not None:
+        read = partial(read, languages=languages)
     found = read()
     column = _lone_words(found)
     return read(text=column) if column is not None and _are_for_words(asked) else found

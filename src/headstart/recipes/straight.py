@@ -1,32 +1,36 @@
-"""``fit`` without a contest: the best start of the screening is fine-tuned as ``finetune`` does it.
+"""``fit`` where answers are texts, written or found: short trainings, then one to its end.
 
-For tasks whose answers are texts, written or found: starts split these into tokens of their own, so
-that their losses are no common measure for arms, soups and finalists, and writing val at every rung
-would take most of a budget. Left out, therefore: other strategies and rates than the start's own.
+Starts split these into tokens of their own, so that their losses are no common measure for rungs,
+soups and finalists, and writing val at every rung would take most of a budget. So which start is
+tuned, in which way and at which rate, is seen in short trainings (``searching.short_arms``), and
+what they choose is fine-tuned as ``finetune`` does it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from headstart.events import emit
-from headstart.recipes.complete import complete
+from headstart.recipes.complete import complete, stop_requested
 from headstart.recipes.finetune import look_of
 from headstart.recipes.own_start import GivenStart
-from headstart.recipes.settle import Means, settle_setup, settle_strategy
+from headstart.recipes.settle import Means, check_data, settle_setup
 from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
     from headstart.recipes.options import FitOptions
     from headstart.recipes.session import Session
+    from headstart.searching.short_arms import ChosenWay
     from headstart.tasks import Task
     from headstart.tuning.budget import Budget
+    from headstart.tuning.texts import TextCache
     from headstart.types import Dataset
 
 
 def has_no_contest(task: Task) -> bool:
-    """Return whether the best start of the screening is fine-tuned as it is."""
+    """Return whether one training is made to its end, chosen by short ones."""
     return task.tells_texts or task.finds_texts
 
 
@@ -35,16 +39,18 @@ def go_straight(
     dataset: Dataset,
     ranked: Sequence[Mapping[str, object]],
     budget: Budget,
+    texts: TextCache | None,
     said: FitOptions,
     settled: FitOptions,
 ) -> None:
-    """Fine-tune the best of ranked starts, evaluate it, and write the run folder.
+    """Choose a way of tuning, fine-tune by it, evaluate it, and write the run folder.
 
     Args:
         current: The session.
         dataset: The data.
         ranked: A record of each start, the best first.
         budget: The budget.
+        texts: What the run keeps of its texts.
         said: What the user said.
         settled: The same without an ``auto`` but that of the strategy.
 
@@ -54,10 +60,52 @@ def go_straight(
     """
     from headstart.starts import find_start
 
-    given = GivenStart(find_start(str(ranked[0]["start"])), None, None)
-    what = dataset.schema.task
-    emit("note", text=f"Of {what} one way of tuning is tried: the best start's own.")
-    means = Means(budget, current.company, current.decisions)
-    options = settle_strategy(dataset, given, said, training_options(settled), means)
-    setup = settle_setup(dataset, given, options, means)
-    complete(current, dataset, setup, budget, look_of(setup, settled), candidates=ranked)
+    scored = [str(row["start"]) for row in ranked if row["score"] is not None]
+    names = scored or [str(ranked[0]["start"])]
+    check_data(dataset, GivenStart(find_start(names[0]), None, None), said)
+    way = _chosen_way(current, dataset, names, budget, texts, settled)
+    given = GivenStart(find_start(way["start"]), None, None)
+    options = replace(
+        training_options(settled), strategy=way["strategy"], learning_rate=way["learning_rate"]
+    )
+    setup = settle_setup(dataset, given, options, Means(budget, current.company, current.decisions))
+    look = look_of(setup, settled)
+    complete(current, dataset, setup, budget, look, candidates=ranked, arms=way["arms"])
+
+
+def _chosen_way(
+    current: Session,
+    dataset: Dataset,
+    names: Sequence[str],
+    budget: Budget,
+    texts: TextCache | None,
+    settled: FitOptions,
+) -> ChosenWay:
+    """Return what is trained to its end.
+
+    Raises:
+        KeyboardInterrupt: If someone asked to stop; nothing is kept of short trainings.
+    """
+    from headstart.searching.short_arms import Contest, choose_way
+    from headstart.training.contract import StopRequested
+    from headstart.tuning.stop import graceful_stop
+
+    company = current.company
+    with graceful_stop() as stop:
+        asked_to_stop = partial(stop_requested, stop, company)
+        contest = Contest(
+            dataset,
+            training_options(settled),
+            budget,
+            company.device,
+            texts,
+            current.decisions,
+            asked_to_stop,
+        )
+        try:
+            way = choose_way(contest, names, num_processes=company.size)
+        except StopRequested as error:
+            raise KeyboardInterrupt(stop.signal_number) from error
+    if stop.requested:
+        raise KeyboardInterrupt(stop.signal_number)
+    return way

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -23,16 +22,16 @@ from headstart.serving.bodies import Named, content_type
 from headstart.serving.documents import openapi, record_of
 from headstart.serving.gate import Gate
 from headstart.serving.intake import GONE, WHOLE, Intake, stated_bytes
-from headstart.serving.models import AnyModel, ServedModel, Shelf, shown
+from headstart.serving.models import AnyModel, Shelf, shown
 from headstart.serving.pages import PAGE_HEADERS, docs_page, try_page
+from headstart.serving.pairs import ServedPair
 from headstart.serving.protocol import read_request, write_response
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.room import Asked
 from headstart.serving.streaming import EventStream, wants_events
-from headstart.serving.writers import SAID, ServedWriter, Texts
-from headstart.types import Prediction
+from headstart.serving.told import matched_record, named, told, written
+from headstart.serving.writers import SAID, ServedWriter
 
-TOP = 5
 _LEAST_PACKED = 1024
 _BINARY_LENGTH = "inference-header-content-length"
 Said = Mapping[str, str]  # headers of a request, by names in small letters
@@ -218,6 +217,9 @@ class _Answers:
             said = request.parameters
             texts = await model.answer_tensors(request.arrays, len(body), said, asked)
             arrays = model.tensors_of(texts)
+        elif isinstance(model, ServedPair):
+            found = await model.answer_tensors(request.arrays, len(body), asked)
+            arrays = model.tensors_of(found)
         else:
             arrays = model.tensors_of(await model.answer_tensors(request.arrays, len(body), asked))
         head = {"model_name": model.name, "model_version": model.version}
@@ -261,14 +263,19 @@ class _Answers:
             return _packed(response, headers) if isinstance(response, Response) else response
         if ways := [name for name in SAID if name in query]:
             raise bad_request(f"Model '{model.name}' writes no texts, which {ways[0]} is for.")
+        if isinstance(model, ServedPair):
+            if explains == "1":
+                raise bad_request(f"Model '{model.name}' matches; explained are classes.")
+            matched = await model.match(read, rows, len(body), asked)
+            return _packed(_json({**named(model), **matched_record(matched)}), headers)
         more: dict[str, Any] = {}
         if explains == "1":
             answer, more["looked_at"] = await model.explain(read, len(body), asked)
         else:
             answer = await model.answer_samples(read, rows, len(body), asked)
             more = {"notes": answer.notes} if answer.notes else {}
-        told = [_told(one, model) for one in answer.predictions]
-        return _packed(_json({**_named(model), "predictions": told, **more}), headers)
+        found = [told(one, model) for one in answer.predictions]
+        return _packed(_json({**named(model), "predictions": found, **more}), headers)
 
     async def _write(
         self,
@@ -290,7 +297,7 @@ class _Answers:
         how = model.telling(said)
         with model.batcher.admitted(min(sizes[0], self._shelf.limits.rows), sizes[1]):
             prepared = await model.prepare(read, asked)
-            return _json(_written(model, await model.write(prepared, how, asked)))
+            return _json(written(model, await model.write(prepared, how, asked)))
 
     async def _stream(
         self,
@@ -312,7 +319,7 @@ class _Answers:
             how,
             asked=asked,
             size=sizes[1],
-            record=partial(_written, model),
+            record=partial(written, model),
             measures=self._shelf.measures,
         )
 
@@ -335,33 +342,6 @@ class _Answers:
 
 def _stays() -> bool:
     return False  # neither gone nor known to be whole
-
-
-def _named(model: AnyModel) -> dict[str, str]:
-    return {"model": model.name, "version": model.version}
-
-
-def _written(model: ServedWriter, texts: Texts) -> dict[str, Any]:
-    """Return what was written as JSON."""
-    notes = {"notes": texts.notes} if texts.notes else {}
-    told = [one.to_json() for one in texts.predictions]
-    return {**_named(model), "predictions": told, **notes}
-
-
-def _told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
-    """Return one answer as JSON: the label, its probability, and the best five; or what else."""
-    if any(held is not None for held in (prediction.value, prediction.spans, prediction.parts)):
-        return prediction.to_json()
-    pairs = zip(model.bundle.schema.classes, prediction.probabilities, strict=True)
-    best = sorted(pairs, key=lambda pair: -pair[1])[:TOP]
-    assert math.isfinite(prediction.probability)
-    return {
-        "name": prediction.name,
-        "label": prediction.label,
-        "probability": prediction.probability,
-        "top": [{"label": label, "probability": share} for label, share in best],
-        **prediction.beside,
-    }
 
 
 def _json(record: Any, status: int = 200) -> Response:

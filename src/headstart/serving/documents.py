@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from headstart.serving.models import AnyModel, Shelf
+from headstart.serving.models import AnyModel, ServedModel, Shelf
 from headstart.serving.tensors import DTYPES
 from headstart.serving.writers import ServedWriter
 
@@ -180,6 +180,6 @@ def record_of(model: AnyModel) -> dict[str, Any]:
                 {"name": name, "datatype": datatype, "shape": shape}
                 for name, datatype, shape in model.outputs
             ),
-            *([] if isinstance(model, ServedWriter) else [label]),
+            *([label] if isinstance(model, ServedModel) else []),
         ],
     }

@@ -20,6 +20,7 @@ import orjson
 
 from headstart.bundles import Bundle
 from headstart.bundles.kinds import AnyBundle, Opened, verify_any
+from headstart.bundles.pairing import PairBundle
 from headstart.bundles.session import check_bounds
 from headstart.bundles.writing import WritingBundle
 from headstart.cores import usable_cores
@@ -32,6 +33,7 @@ from headstart.serving.covering import MOST_PARTS, falls
 from headstart.serving.forms import Form, form_of, one_a_row
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
+from headstart.serving.pairs import ServedPair
 from headstart.serving.refusals import Refusal, bad_request
 from headstart.serving.room import Asked
 from headstart.serving.tensors import as_declared
@@ -268,7 +270,7 @@ class ServedModel:
         return inputs, [dict(own) for own in arrays]
 
 
-AnyModel = ServedModel | ServedWriter
+AnyModel = ServedModel | ServedWriter | ServedPair
 
 
 class Shelf:
@@ -356,6 +358,8 @@ class Shelf:
         limits, measures, threads = self.limits, self.measures, self._threads
         if isinstance(bundle, WritingBundle):
             return ServedWriter(bundle, limits, measures, threads)
+        if isinstance(bundle, PairBundle):
+            return ServedPair(bundle, limits, measures, threads)
         return ServedModel(bundle, limits, measures, threads, self.watches.of(bundle))
 
     def find(self, name: str | None, version: str | None = None) -> AnyModel:

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from headstart.starts.own_module import wrap_module
     from headstart.starts.provider import BuildRequest
     from headstart.starts.rebuild import rebuild_encoder
+    from headstart.starts.texts.writing import WritingNetwork
 
 __all__ = [
     "BuildRequest",
     "ClipImageNetwork",
     "Encoder",
     "PairNetwork",
+    "WritingNetwork",
     "adapter_names",
     "add_lora",
     "build_encoder",
@@ -48,6 +50,7 @@ _HOMES = {
     "ClipImageNetwork": "duals.clip",
     "Encoder": "encoder",
     "PairNetwork": "duals.networks",
+    "WritingNetwork": "texts.writing",
     "adapter_names": "lora",
     "add_lora": "lora",
     "build_encoder": "builders",

@@ -10,6 +10,7 @@ disagree. Nothing here asks whether the thing exists in timm, and nothing touche
     <images>+<texts>               a start of images and one of texts: a pair, for captions
     <owner>/<name[@revision]>      a transformers encoder on the hub (or in its cache)
     <folder> with config.json      timm's local-dir layout, or a transformers folder (model_type)
+    <folder> with open_clip_config.json    CLIP as open_clip saves it
     <file.safetensors>             weights whose metadata or sibling config.json names the network
     <folder> with model.json       a headstart run
 """
@@ -35,6 +36,7 @@ Kind = Literal[
     "dual",
     "folder",
     "transformers",
+    "open_clip",
     "file",
     "run",
     "module",
@@ -44,6 +46,7 @@ Kind = Literal[
 PREFIXES = ("timm", "scratch", "pip", "module")
 WEIGHTS_NAME = "model.safetensors"
 SHARDS_NAME = "model.safetensors.index.json"  # names the files of weights that come in parts
+OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 
 
@@ -158,6 +161,24 @@ def _is_transformers(config: Path) -> bool:
     return isinstance(record, dict) and "model_type" in record and "architecture" not in record
 
 
+def _is_open_clip(path: Path) -> bool:
+    """Return whether a folder is open_clip's.
+
+    Raises:
+        StartError: If its weights are a pickle.
+    """
+    if not (path / OPEN_CLIP_CONFIG).is_file():
+        return False
+    if not (path / OPEN_CLIP_WEIGHTS).is_file():
+        for pickle in sorted(p for p in path.iterdir() if p.suffix in PICKLE_SUFFIXES):
+            refuse_pickle(pickle)
+        raise StartError(
+            f"The folder '{path}' holds {OPEN_CLIP_CONFIG} and no weights. Expected "
+            f"{OPEN_CLIP_WEIGHTS} beside it. Put it there."
+        )
+    return True
+
+
 def _num_members(record: Path) -> int:
     """Return how many models a run's ``model.json`` names; 1 where it cannot be read."""
     return num_members(_read(record))
@@ -183,6 +204,8 @@ def _folder(text: str, path: Path) -> Address:
     """Return the address of a folder, told apart by the files it holds."""
     has_run = (path / "model.json").is_file()
     has_config = (path / "config.json").is_file()
+    if not has_run and not (path / WEIGHTS_NAME).is_file() and _is_open_clip(path):
+        return Address(text, "open_clip", path=path)
     if not has_run and not has_config:
         raise StartError(
             f"The folder '{path}' is not a start: it holds neither model.json (a run) nor "

@@ -22,6 +22,7 @@ from headstart.errors import StartError
 from headstart.extras import require_text_extra
 from headstart.preprocessing import ImagePreprocess, Preprocess
 from headstart.starts.architecture import Lora
+from headstart.starts.duals.networks import PairNetwork
 from headstart.starts.encoder import DescribedNetwork, Encoder
 from headstart.tensors import evaluating, find_blocks, seeded
 from headstart.types import WRITING, Start
@@ -38,7 +39,8 @@ def add_lora(
     An encoder with new adapters gives the same features: each adapter starts at zero.
 
     Args:
-        encoder: A text transformer or a vision transformer.
+        encoder: A text transformer, a vision transformer, or a pair with one of them: of a pair the
+            parameters that bring both into one space learn, too.
         rank: Columns of each adapter's first matrix.
         alpha: The adapter's output is multiplied by ``alpha / rank``.
         dropout: Dropped share of an adapter's input while training.
@@ -95,9 +97,16 @@ def merge_lora(encoder: Encoder) -> None:
 
 
 def adapter_names(encoder: Encoder) -> list[str]:
-    """Return the names of the adapters' parameters in ``named_parameters()``, none without."""
+    """Return the names in ``named_parameters()`` of what learns beside a frozen base.
+
+    They are the adapters' parameters, none without; of a pair of networks also those that bring
+    both into one space, which is what a head is elsewhere.
+    """
     marks = (f".lora_A.{_ADAPTER}.", f".lora_B.{_ADAPTER}.")
-    return [name for name, _ in encoder.named_parameters() if any(mark in name for mark in marks)]
+    names = [name for name, _ in encoder.named_parameters() if any(mark in name for mark in marks)]
+    network = encoder.network
+    joint = network.joint_names() if names and isinstance(network, PairNetwork) else []
+    return [*names, *(f"network.{name}" for name in joint)]
 
 
 def check_adaptable(start: Start) -> None:
@@ -106,7 +115,7 @@ def check_adaptable(start: Start) -> None:
     Raises:
         StartError: If so.
     """
-    if start.family not in ("bert", "vit", *WRITING):
+    if start.family not in ("bert", "vit", "dual", *WRITING):
         raise StartError(
             f"LoRA cannot be used with '{start.address}', a {start.family}: it adapts the linear "
             f"layers of transformer blocks. Expected a text or vision transformer. Use strategy "
@@ -168,6 +177,8 @@ def _blank_inputs(encoder: Encoder) -> Iterator[Tensor]:
         spec = preprocess.spec
         shape = (1, spec.channels, spec.size, spec.size)
         yield torch.zeros(shape, device=first.device, dtype=first.dtype)
+        if isinstance(encoder.network, PairNetwork):
+            yield from encoder.network.blank_inputs(first.device)
         yield from _blank_cells(whole, first.device)
         return
     assert isinstance(encoder.network, DescribedNetwork)

@@ -357,6 +357,7 @@ QUESTION_ANSWERING = AnswerTask(
     hub_task="question-answering",
     stratified="stratified by whether there is an answer",
     words=TaskWords(
+        told="an answer to find",
         mistakes="Farthest from the answer",
         mistakes_lead=(
             "Test questions whose answer shares fewest words with those of people. Look for wrong "

@@ -355,6 +355,7 @@ RETRIEVAL = RetrievalTask(
     plain_start="pip/efficientnet-lite0+pip/all-minilm-l6-v2",
     stratified="at random, each image with all of its captions",
     words=TaskWords(
+        told="captions to match",
         mistakes="Farthest from their captions",
         mistakes_lead=(
             "Test images that do not find their captions, or that these do not find. Look for "

@@ -37,6 +37,7 @@ SEQ2SEQ = SequenceTask(
     stratified="at random",
     is_smoothed=True,
     words=TaskWords(
+        told="a text to write",
         mistakes="Farthest from the reference",
         mistakes_lead=(
             "Test texts whose answer shares least with the reference (chrF). Look for wrong "

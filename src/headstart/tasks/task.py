@@ -21,74 +21,15 @@ from headstart.errors import OptionError
 from headstart.evaluation import NUM_RESAMPLES, Scores
 from headstart.tasks.certain import Certain
 from headstart.tasks.comparable import Comparable
-from headstart.tasks.part import TargetPart
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.plain import PlainProblem, array_of
 from headstart.tasks.reading import TargetColumn, Targets
-from headstart.tasks.words import TaskWords
-from headstart.types import PLAINLY, Deciding, Figure, Inputs, Measure, Prediction, Rows, Schema
+from headstart.types import Figure, Inputs, Prediction, Rows, Schema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task(Certain, Comparable):
-    """What is to be told.
-
-    Attributes:
-        name: What ``Schema.task`` and a user call it.
-        figures: What each figure of ``scores`` measures, in the order in which a report lists them.
-        headline: The figure that leads, and that candidates are ranked by.
-        validation_metric: The figure that ``validation_score`` gives; higher is better.
-        item_loss: What the loss of one item is called.
-        probe: Which solver fits a linear model, a row of ``training.probing.probe.PROBES``.
-        head: Which head gives the logits.
-        words: The words of reports.
-        stratified: How a split is drawn, in words.
-        has_classes: Whether targets are among named classes.
-        is_exclusive: Whether a sample has exactly one of the classes. Then each must be on every
-            side of a split, and samples can be drawn by class.
-        has_label_sets: Whether a sample has any number of them: cells hold lists, arrays 0 and 1.
-        is_smoothed: Whether smoothing targets over classes makes sense.
-        is_linear: Whether outputs are logits, scaled and shifted: coefficients in the data's units.
-        tells_words: Whether something is told of each word of a text: targets and outputs are
-            ragged, and texts come with their words.
-        tells_texts: Whether a text is told of each sample, by writing it: targets are texts,
-            outputs rows of ``types.texts.TOLD``, and the network ends in a vocabulary.
-        finds_texts: Whether one is told by finding it: outputs are ``types.questions.FOUND``.
-        matches_texts: Whether images and texts find one another: outputs embed both.
-        is_chosen_by_texts: Whether ``validation_score`` reads texts; else none need be written.
-        written_as: Of these the kind of preprocessing, a row of ``preprocessing.KINDS``.
-        plain_start: The start that is tried where nobody names one, where a task has its own.
-        transformers_problem: What transformers' sequence classifiers call it; empty: nothing.
-        hub_task: The hub's own word for it; empty where that is made of the samples' and this one.
-        deciding: How answers are made of outputs; a model's own task has what was tuned for it.
-        parts: Of several targets what each is; ``can_be_part``: whether one of them may ask for it.
-    """
-
-    name: str
-    figures: Mapping[str, Measure]
-    headline: str
-    validation_metric: str
-    item_loss: str
-    probe: str
-    words: TaskWords
-    stratified: str
-    head: str = "linear"
-    has_classes: bool = False
-    is_exclusive: bool = False
-    has_label_sets: bool = False
-    is_smoothed: bool = False
-    is_linear: bool = False
-    tells_words: bool = False
-    tells_texts: bool = False
-    finds_texts: bool = False
-    matches_texts: bool = False
-    is_chosen_by_texts: bool = True
-    written_as: str = ""
-    plain_start: str = ""
-    transformers_problem: str = ""
-    hub_task: str = ""
-    deciding: Deciding = PLAINLY
-    parts: tuple[TargetPart, ...] = ()
-    can_be_part: bool = False
+class Task(TaskFacts, Certain, Comparable):
+    """What is to be told: its facts, and what every room asks of it."""
 
     # Data ---------------------------------------------------------------------------------------
 

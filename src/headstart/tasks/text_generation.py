@@ -236,6 +236,7 @@ TEXT_GENERATION = GenerationTask(
     stratified="at random",
     is_smoothed=True,
     words=TaskWords(
+        told="a text to write",
         mistakes="Least expected",
         mistakes_lead=(
             "Test texts that were told worst, by their loss a byte, with what the model writes. "

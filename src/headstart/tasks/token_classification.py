@@ -329,6 +329,7 @@ def _width(rows: Ragged) -> int:
 
 
 _WORDS = TaskWords(
+    told="a tag for each word",
     one="tag",
     several="tags",
     pairing=Pairing(

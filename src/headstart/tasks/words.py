@@ -77,6 +77,7 @@ class TaskWords:
 
     Attributes:
         pairing: How comparisons are told.
+        told: What is told of a sample that has no answer of its own as a whole; empty where it has.
         one: What one of the classes is called; empty where there are none.
         several: Several of them.
         mistakes: Title of the list of the worst test items.
@@ -85,6 +86,7 @@ class TaskWords:
     """
 
     pairing: Pairing
+    told: str = ""
     one: str = ""
     several: str = ""
     mistakes: str = "Worst mistakes"

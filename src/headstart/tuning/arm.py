@@ -345,8 +345,7 @@ def judge(model: Model, logits: Rows, val: Inputs) -> Check:
     targets = model.standard_targets(val.targets)
     metric, score, loss, error = check_score(model.schema.task, logits, targets)
     task = model.task
-    is_calibrated = not (task.tells_texts or task.finds_texts or task.matches_texts)
-    has_temperature = math.isfinite(loss) and is_calibrated
+    has_temperature = math.isfinite(loss) and task.has_temperature
     calibrated = calibrated_loss(model, logits, targets) if has_temperature else None
     return Check(score, loss, error, metric, calibrated)
 

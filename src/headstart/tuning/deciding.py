@@ -103,12 +103,11 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
             "context; expected question-answering. Leave --answer-tokens out."
         )
     said = {"threshold": asked.threshold, "reject": asked.reject}
-    is_told_apart = any((task.tells_words, task.tells_texts, task.finds_texts, task.matches_texts))
-    if is_told_apart and (names := [name for name, value in said.items() if value is not None]):
-        what = "a tag for each word" if task.tells_words else "a text for each sample"
+    names = [name for name, value in said.items() if value is not None]
+    if names and not task.is_answered_whole:
         options = " and ".join(f"--{name}" for name in names)
         raise OptionError(
-            f"{names[0]} is '{said[names[0]]}', and this has {what} ({task.name}); "
+            f"{names[0]} is '{said[names[0]]}', and this has {task.words.told} ({task.name}); "
             f"expected one class a sample. Leave {options} out."
         )
     has_thresholds = task.has_label_sets or (task.is_exclusive and num == 2)
@@ -142,7 +141,7 @@ def check_deciding(asked: DecidingAsked, schema: Schema | None = None) -> None:
 def _check_costs(costs: CostMatrix, task: Task, schema: Schema) -> None:
     """Refuse costs of other classes, or where there is not one class a sample."""
     if not task.is_exclusive:
-        what = "a tag for each word" if task.tells_words else f"a {task.name} task"
+        what = task.words.told or f"a {task.name} task"
         raise OptionError(
             f"costs are given, and this is {what}; expected one class a sample. Leave --costs out."
         )

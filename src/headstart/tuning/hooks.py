@@ -17,6 +17,7 @@ from torch import Tensor
 from headstart.errors import OptionError
 from headstart.model import Model
 from headstart.objectives import Wanted, find_loss, l1_penalty
+from headstart.starts import PairNetwork
 from headstart.tensors import to_tensors
 from headstart.training.batches.feed import Batch
 from headstart.training.batches.order import Order, Share
@@ -63,7 +64,7 @@ def let_learn(setup: TrainingSetup) -> None:
     model, recipe = setup.model, setup.recipe
     layers = model.encoder.layers
     learns = phases_of(recipe, len(layers))[-1].learns
-    freeze(model.encoder, layers, learns, adapters_only=setup.strategy.adapters)
+    freeze(model.encoder, layers, learns, only=setup.only)
 
 
 def optimizer_of(setup: TrainingSetup, placed: Placement | None = None) -> torch.optim.Optimizer:
@@ -219,7 +220,13 @@ def over_step(model: Model, recipe: Recipe, network: Callable[..., Tensor]) -> O
             rows: Tensor = forward(*batch.inputs)
         return rows
 
-    return OverStep(embed, lambda rows, targets: loss.of_batch(rows, Wanted(targets)))
+    whole = model.encoder.network
+    judges_pairs = isinstance(whole, PairNetwork) and whole.judges_pairs
+
+    def of_step(rows: Tensor, targets: Tensor) -> Tensor:
+        return loss.of_batch(rows, Wanted(targets, judges_pairs=judges_pairs))
+
+    return OverStep(embed, of_step)
 
 
 def loop_options(

@@ -67,7 +67,7 @@ class Phases:
     ) -> None:
         self.order = order_of(train.targets, train.batch_order, setup.recipe)
         self.encoder = setup.model.encoder
-        self._has_adapters = setup.strategy.adapters
+        self._only = setup.only
         self._phases = phases_of(setup.recipe, len(self.encoder.layers))
         self._open, self._on_enter = open_phase, on_enter
         self._opened: Opened | None = None
@@ -84,7 +84,7 @@ class Phases:
         if number != self._number:
             phase = self._phases[number]
             layers = self.encoder.layers
-            freeze(self.encoder, layers, phase.learns, adapters_only=self._has_adapters)
+            freeze(self.encoder, layers, phase.learns, only=self._only)
             self.close()
             self._opened = None  # its memory goes before the new one's comes
             self._opened = self._open(phase)

@@ -18,14 +18,14 @@ from headstart.preprocessing.framing import decided
 from headstart.starts import (
     BuildRequest,
     Encoder,
+    adapter_names,
     add_lora,
     build_encoder,
     join_rows,
     wrap_module,
 )
 from headstart.tasks import find_task
-from headstart.training.options.defaults import defaults_for
-from headstart.training.options.recipe import Recipe, recipe_for
+from headstart.training.options.recipe import Recipe, drop_path_for, recipe_for
 from headstart.training.options.strategies import Strategy, check_strategy, find_strategy
 from headstart.training.options.strategy import check_optimizer
 from headstart.training.options.training_options import TrainingOptions
@@ -78,6 +78,11 @@ class TrainingSetup:
         if self.model.task.tells_texts or self.model.task.matches_texts:
             return replace(found, num_probe_samples=0, is_cacheable=False)
         return found
+
+    @property
+    def only(self) -> frozenset[str] | None:
+        """The parameters of the encoder that learn beside a frozen base; None where all may."""
+        return frozenset(adapter_names(self.model.encoder)) if self.strategy.adapters else None
 
     @property
     def preprocess(self) -> Preprocess:
@@ -177,7 +182,6 @@ def _encoder(
     # own head, so that the run exports to transformers
     is_frozen = not find_strategy(options.strategy).loops
     is_contrastive = is_frozen and start.objective == "contrastive"
-    drop_path = defaults_for(start).drop_path if options.drop_path is None else options.drop_path
     known = options.value_range
     request = BuildRequest(
         image_size=dataset.image_size,
@@ -185,7 +189,7 @@ def _encoder(
         framing=decided(options.framing),
         value_range=None if known is None else (float(known[0]), float(known[1])),
         size=options.input_size,
-        drop_path=drop_path,
+        drop_path=drop_path_for(start, options, dataset.schema),
         max_length=options.max_length,
         languages=options.languages,
         dropout=options.encoder_dropout,

@@ -45,6 +45,20 @@ _LANGUAGES = frozenset(
         "russian", "spanish", "turkish", "ukrainian",
     )
 )
+# ISO 639-3, as NLLB, Marian and FLORES write languages.
+_IN_TWO = {
+    "ara": "ar", "arb": "ar", "bul": "bg", "ben": "bn", "cat": "ca", "ces": "cs", "cym": "cy",
+    "dan": "da", "deu": "de", "ell": "el", "eng": "en", "spa": "es", "est": "et", "eus": "eu",
+    "fas": "fa", "pes": "fa", "fin": "fi", "fra": "fr", "gle": "ga", "glg": "gl", "guj": "gu",
+    "heb": "he", "hin": "hi", "hrv": "hr", "hun": "hu", "hye": "hy", "ind": "id", "isl": "is",
+    "ita": "it", "jpn": "ja", "kat": "ka", "kaz": "kk", "khm": "km", "kan": "kn", "kor": "ko",
+    "lit": "lt", "lvs": "lv", "lav": "lv", "mkd": "mk", "mal": "ml", "khk": "mn", "mon": "mn",
+    "mar": "mr", "zsm": "ms", "mya": "my", "npi": "ne", "nep": "ne", "nld": "nl", "nob": "no",
+    "nor": "no", "pol": "pl", "pbt": "ps", "por": "pt", "ron": "ro", "rus": "ru", "sin": "si",
+    "slk": "sk", "slv": "sl", "als": "sq", "sqi": "sq", "srp": "sr", "swe": "sv", "swh": "sw",
+    "tam": "ta", "tel": "te", "tha": "th", "tgl": "tl", "tur": "tr", "ukr": "uk", "urd": "ur",
+    "uzn": "uz", "vie": "vi", "zho": "zh", "cmn": "zh",
+}
 # fmt: on
 
 
@@ -89,6 +103,8 @@ def _named(columns: Sequence[str], options: ReadOptions) -> tuple[str, str] | No
 def _languages(table: Table, name: str, options: ReadOptions) -> tuple[str, str] | None:
     """Return both columns of a table that has two languages."""
     found = [column for column in table.columns if _language(column) in _LANGUAGES]
+    if (said := _said(table, found, options)) is not None:
+        return said
     if len(found) != 2 or not all(_is_text(table, column) for column in found):
         return None
     if options.text in found:
@@ -109,6 +125,33 @@ def _languages(table: Table, name: str, options: ReadOptions) -> tuple[str, str]
         )
     text, label = (found[low.index(word)] for word in told[0])
     return text, label
+
+
+def _said(table: Table, columns: Sequence[str], options: ReadOptions) -> tuple[str, str] | None:
+    """Return the columns of the languages that were said; None where they name none.
+
+    Raises:
+        DataError: The column of texts was said, too, and is of the other language.
+    """
+    named = {_short(_language(column)): column for column in columns if _is_text(table, column)}
+    names = [_short(_language(name.strip("_> <"))) for name in (options.languages or "").split(",")]
+    if len(names) == 1 and names[0] in named and len(named) == 2:  # starts told the target alone
+        names = [next(name for name in named if name != names[0]), names[0]]
+    if len(set(names)) != 2 or not set(names) <= set(named):
+        return None
+    text, label = named[names[0]], named[names[1]]
+    if options.text not in (None, text):
+        raise DataError(
+            f"languages is '{options.languages}', which reads '{text}' of {table.where}, and text "
+            f"is '{options.text}'; expected the same of both. Leave --text out, or turn the "
+            "languages round."
+        )
+    return text, label
+
+
+def _short(language: str) -> str:
+    """Return a language's name in two letters, where it was written in three."""
+    return _IN_TWO.get(language, language)
 
 
 def _language(column: str) -> str:

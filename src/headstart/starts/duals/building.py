@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from headstart.errors import StartError
 from headstart.preprocessing import ImagePreprocess, ImageTextPreprocess, TokenPreprocess
@@ -13,6 +14,7 @@ from headstart.starts.encoder import Encoder
 from headstart.starts.images.builders import build_image_encoder
 from headstart.starts.provider import BuildRequest, FormerRun
 from headstart.starts.texts.builders import build_token_encoder
+from headstart.starts.texts.configs import set_dropout
 from headstart.starts.weights import load_checked
 from headstart.tensors import seeded
 from headstart.types import Start
@@ -76,18 +78,49 @@ def build_again(start: Start, request: BuildRequest, former: FormerRun) -> Encod
         former: The run.
 
     Raises:
-        StartError: If its weights do not fit.
+        StartError: If its weights do not fit, or another size or more tokens are asked for.
     """
     parts = former.architecture
     preprocess = parts.read_preprocess(former.path)
     assert isinstance(preprocess, ImageTextPreprocess)
-    spec = replace(preprocess.image.spec, framing=request.framing, value_range=request.value_range)
-    image = ImagePreprocess(spec, request.column)
+    own, tokenizer = preprocess.image.spec, preprocess.text.tokenizer
+    if request.size not in (None, own.size):
+        raise StartError(
+            f"The run '{start.address}' reads images of {own.size} pixels, and {request.size} are "
+            "asked for. Expected its own size. Leave --input-size out."
+        )
+    if (request.max_length or 1) > tokenizer.max_length:
+        raise StartError(
+            f"The run '{start.address}' reads {tokenizer.max_length} tokens of a text, and "
+            f"{request.max_length} are asked for. Expected at most its own. Say a smaller "
+            "--max-length, or leave it out."
+        )
+    spec = replace(own, framing=request.framing, value_range=request.value_range)
+    text = TokenPreprocess(tokenizer.with_max_length(request.max_length or tokenizer.max_length))
+    options = _options_again(start, request, **parts.options)  # type: ignore[arg-type]
     with seeded(request.seed):
-        network = build_dual(**parts.options)  # type: ignore[arg-type]  # as ``rebuild`` checked
+        network = build_dual(**options)  # type: ignore[arg-type]  # as ``rebuild`` checked
     load_checked(network, former.read_tensors(), start.address, "Train the run again.")
     assert isinstance(network, DualNetwork)
-    return _encoder(network, start, ImageTextPreprocess(image, preprocess.text), parts.options)
+    image = ImagePreprocess(spec, request.column)
+    return _encoder(network, start, ImageTextPreprocess(image, text), options)
+
+
+def _options_again(
+    start: Start,
+    request: BuildRequest,
+    *,
+    image: dict[str, Any],
+    text: dict[str, Any],
+    width: int,
+) -> dict[str, Option]:
+    """Return the options of a run's pair, with what is said of depth and dropout."""
+    drawn = {**image["options"], "drop_path": request.drop_path}
+    told = text["options"]
+    if request.dropout is not None:
+        told = {**told, "config": set_dropout(told["config"], request.dropout, start.address)}
+    image, text = {**image, "options": drawn}, {**text, "options": told}
+    return {"image": image, "text": text, "width": width}
 
 
 def _encoder(

@@ -1,7 +1,7 @@
 """CLIP as transformers has it: both of its networks for captions, that of images for labels.
 
-Left out: SigLIP, whose texts are padded to one length without a mask and whose loss is another, and
-open_clip's own files.
+SigLIP is one, too: its texts are filled up to one length without a mask, it learns of each pair by
+itself, and its likenesses have a bias. Left out: SigLIP 2 of any number of patches.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,7 +24,7 @@ from headstart.starts.duals.networks import PairNetwork, join_groups
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPModel
 
-CLIP = "clip"
+CLIP, SIGLIP = KINDS = "clip", "siglip"
 CLIP_BUILDER, CLIP_IMAGE_BUILDER = "clip", "clip-image"
 _CODE = ("auto_map", "trust_remote_code", "quantization_config")
 _SILENT = ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path")
@@ -63,8 +65,58 @@ class ClipNetwork(PairNetwork):
         names = [name for name, _ in self.named_parameters()]
         images = _by_depth(name for name in names if name.startswith("model.vision_model."))
         texts = _by_depth(name for name in names if name.startswith("model.text_model."))
-        inside = {name for group in (*images, *texts) for name in group}
-        return [*join_groups(images, texts), [name for name in names if name not in inside]]
+        return [*join_groups(images, texts), self.joint_names()]
+
+    def joint_names(self) -> list[str]:
+        """Return the projections, the temperature, and the bias where there is one."""
+        towers = ("model.vision_model.", "model.text_model.")
+        return [name for name, _ in self.named_parameters() if not name.startswith(towers)]
+
+
+class SiglipNetwork(ClipNetwork):
+    """Both networks of SigLIP; rows of images hold the bias of likenesses, those of texts a one.
+
+    Args:
+        model: Of transformers.
+
+    Source:
+        X. Zhai et al., ICCV 2023 (SigLIP), algorithm 1.
+    """
+
+    judges_pairs: ClassVar[bool] = True
+
+    def __init__(self, model: Any) -> None:
+        PairNetwork.__init__(self)
+        self.model = model
+        self.num_features = int(model.config.vision_config.hidden_size) + 1
+
+    def scale(self) -> Tensor:
+        """Return what likenesses are multiplied by, shape ()."""
+        found: Tensor = self.model.logit_scale.exp().squeeze()
+        return found
+
+    def embed_texts(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return embeddings of length 1, shape (M, P - 1), of texts filled up to the full length.
+
+        The last place tells of a text, whatever stands there: padding, as it was trained.
+        """
+        config = self.model.config.text_config
+        length, fill = int(config.max_position_embeddings), int(config.pad_token_id)
+        ids = ids.masked_fill(mask == 0, fill)
+        rest = torch.full_like(ids[:, :1], fill).expand(-1, length)
+        whole = torch.cat([ids, rest], dim=1)[:, :length]
+        return functional.normalize(self.model.text_model(input_ids=whole).pooler_output, dim=-1)
+
+    def image_rows(self, images: Tensor) -> Tensor:
+        """Return rows (B, P): embeddings times the temperature, and the bias."""
+        scaled = self.embed_images(images) * self.scale()
+        bias: Tensor = self.model.logit_bias
+        return torch.cat([scaled, bias.to(scaled.dtype).expand(len(scaled), 1)], dim=1)
+
+    def text_rows(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return rows (M, P): embeddings, and a one."""
+        found = self.embed_texts(ids, mask)
+        return torch.cat([found, torch.ones_like(found[:, :1])], dim=1)
 
 
 class ClipImageNetwork(nn.Module):
@@ -82,8 +134,10 @@ class ClipImageNetwork(nn.Module):
 
     def __init__(self, model: CLIPModel) -> None:
         super().__init__()
-        self.vision_model, self.visual_projection = model.vision_model, model.visual_projection
-        self.num_features = int(model.config.projection_dim)
+        self.vision_model = model.vision_model
+        self.visual_projection = _projection(model)
+        width = model.config.vision_config.hidden_size
+        self.num_features = int(getattr(model.config, "projection_dim", None) or width)
         self.class_rows: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -106,7 +160,13 @@ class ClipImageNetwork(nn.Module):
 
 def _of_images(model: Any, images: Tensor) -> Tensor:
     pooled = model.vision_model(pixel_values=images).pooler_output
-    found: Tensor = functional.normalize(model.visual_projection(pooled), dim=-1)
+    found: Tensor = functional.normalize(_projection(model)(pooled), dim=-1)
+    return found
+
+
+def _projection(model: Any) -> nn.Module:
+    """Return what brings an image into the common space; SigLIP's network ends there."""
+    found: nn.Module = getattr(model, "visual_projection", None) or nn.Identity()
     return found
 
 
@@ -133,11 +193,11 @@ def clean_clip(record: Mapping[str, Any], origin: str) -> dict[str, object]:
         StartError: If it is none of CLIP, would run code, or is larger than anything sensible.
     """
     code = [key for key in _CODE if record.get(key)]
-    if record.get("model_type") != CLIP or code:
+    if record.get("model_type") not in KINDS or code:
         what = f"has {quoted(code)}" if code else f"is of model_type {record.get('model_type')!r}"
         raise StartError(
-            f"'{origin}' {what}. Expected a plain CLIP of transformers, model_type 'clip'; foreign "
-            "code is never run. Choose another start."
+            f"'{origin}' {what}. Expected a plain CLIP of transformers, of model_type "
+            f"{quoted(KINDS)}; foreign code is never run. Choose another start."
         )
     if len(json.dumps(record, default=str)) > _MAX_BYTES:
         raise StartError(
@@ -148,6 +208,14 @@ def clean_clip(record: Mapping[str, Any], origin: str) -> dict[str, object]:
     return {key: value for key, value in full.items() if key not in _SILENT}
 
 
+def model_class_of(record: Mapping[str, Any]) -> type[CLIPModel]:
+    """Return transformers' class of a checked record."""
+    from transformers import CLIPModel, SiglipModel
+
+    found: type[CLIPModel] = SiglipModel if record["model_type"] == SIGLIP else CLIPModel
+    return found
+
+
 def read_clip(record: Mapping[str, Any], origin: str) -> CLIPConfig:
     """Return transformers' configuration object of a checked record.
 
@@ -155,14 +223,13 @@ def read_clip(record: Mapping[str, Any], origin: str) -> CLIPConfig:
         StartError: If transformers refuses it, or it would be too large to allocate.
     """
     require_text_extra(f"'{origin}'", "transformers")
-    from transformers import CLIPConfig, CLIPModel
-
+    model_class: Any = model_class_of(record)
     plain = {key: value for key, value in record.items() if key not in (*_SILENT, "model_type")}
     try:
         with quiet_transformers():
-            config = CLIPConfig(**plain)
+            config: CLIPConfig = model_class.config_class(**plain)
             with torch.device("meta"):
-                size = sum(p.numel() for p in CLIPModel(config).parameters())
+                size = sum(p.numel() for p in model_class(config).parameters())
     except Exception as error:  # configurations fail in every way Python knows
         raise StartError(
             f"The configuration of '{origin}' is none of CLIP ({first_line(error)}). Expected that "
@@ -178,19 +245,57 @@ def read_clip(record: Mapping[str, Any], origin: str) -> CLIPConfig:
 
 def make_clip(config: dict[str, object]) -> CLIPModel:
     """Return CLIP of a clean configuration with random weights from the current random state."""
-    from transformers import CLIPModel
-
-    if config.get("model_type") != CLIP:
+    if config.get("model_type") not in KINDS:
         raise StartError("The configuration is none of CLIP. The file is damaged.")
     with quiet_transformers():
-        return CLIPModel(read_clip(config, "architecture"))
+        return model_class_of(config)(read_clip(config, "architecture"))
 
 
-def build_clip(config: dict[str, object]) -> nn.Module:
+def both_networks(model: CLIPModel) -> ClipNetwork:
+    """Return both networks of a model, of either kind."""
+    is_siglip = model.config.model_type == SIGLIP
+    return SiglipNetwork(model) if is_siglip else ClipNetwork(model)
+
+
+def build_clip(config: dict[str, object], drop_path: float) -> nn.Module:
     """Build both networks of CLIP with random weights."""
-    return ClipNetwork(make_clip(config))
+    return with_drop_path(both_networks(make_clip(config)), drop_path)
 
 
-def build_clip_image(config: dict[str, object]) -> nn.Module:
+def build_clip_image(config: dict[str, object], drop_path: float) -> nn.Module:
     """Build CLIP's network of images with random weights."""
-    return ClipImageNetwork(make_clip(config))
+    return with_drop_path(ClipImageNetwork(make_clip(config)), drop_path)
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def with_drop_path(network: _Network, rate: float) -> _Network:
+    """Give the blocks that read images stochastic depth, and return their network.
+
+    Both branches of a block are dropped apart, sample by sample, the later blocks more often, as
+    timm's ViT does it. transformers has none; nothing is added to the weights.
+
+    Args:
+        network: One of CLIP's.
+        rate: Of the last block, in [0, 1).
+
+    Source:
+        G. Huang et al., ECCV 2016, with the linear rule of its section 3.
+    """
+    from timm.layers.drop import DropPath
+
+    whole: Any = network.model if isinstance(network, ClipNetwork) else network
+    blocks = whole.vision_model.encoder.layers
+    for block, each in zip(blocks, np.linspace(0, rate, len(blocks)).tolist(), strict=True):
+        for name in ("self_attn", "mlp") if each else ():
+            drop = DropPath(each)
+            block.add_module(f"{name}_drop", drop)
+            block.get_submodule(name).register_forward_hook(partial(_drop, drop))
+    return network
+
+
+def _drop(drop: nn.Module, module: nn.Module, args: object, output: Any) -> Any:
+    """Return what a branch adds, or nothing of it."""
+    del module, args
+    return (drop(output[0]), *output[1:]) if isinstance(output, tuple) else drop(output)

@@ -1,4 +1,4 @@
-"""The provider of CLIP: folders of transformers, and the hub's cache."""
+"""The provider of CLIP: folders of transformers and of open_clip, and the hub's cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from headstart.starts.encoder import Encoder
 
 _WHOLE, _IMAGE = "clip", "clip-image"
-_KINDS = ("clip", "siglip", "siglip2")
+_OTHER = "siglip2"
+_KINDS = ("clip", "siglip", _OTHER)
 
 
 class ClipProvider(Provider):
@@ -34,7 +35,9 @@ class ClipProvider(Provider):
     def owns(self, address: Address) -> bool:
         """Return whether it is a folder whose configuration is CLIP's, or its like."""
         folder = _folder_of(address)
-        return folder is not None and _kind_of(folder) in _KINDS
+        if address.kind == "open_clip" or folder is None:
+            return folder is not None
+        return _kind_of(folder) in _KINDS
 
     def list(self, like: str | None) -> Iterator[Start]:
         """Yield none: folders are named."""
@@ -45,17 +48,18 @@ class ClipProvider(Provider):
         """Return the start of a folder.
 
         Raises:
-            StartError: If it is SigLIP's.
+            StartError: If it is SigLIP 2's, of any number of patches.
         """
         from headstart.starts.duals.clip_building import clip_spec
 
         folder = _folder_of(address)
         assert folder is not None
-        if _kind_of(folder) != _KINDS[0]:
+        if address.kind != "open_clip" and _kind_of(folder) == _OTHER:
             raise StartError(
-                f"'{address.text}' is of model_type '{_kind_of(folder)}', whose texts and loss are "
-                "others than CLIP's. Expected model_type 'clip'. Choose such a folder, or a pair "
-                "such as pip/efficientnet-lite0+pip/all-minilm-l6-v2."
+                f"'{address.text}' is of model_type '{_OTHER}', which reads any number of patches. "
+                "Expected model_type 'clip' or 'siglip', which SigLIP 2 of one size has, too. "
+                "Choose such a folder, or a pair such as "
+                "pip/efficientnet-lite0+pip/all-minilm-l6-v2."
             )
         return Start(
             address=address.text,
@@ -106,7 +110,7 @@ def _folder_of(address: Address) -> Path | None:
     """Return the transformers folder of an address, where it is on this machine."""
     if address.kind == "hub":
         return cached_folder(address.name)
-    return address.path if address.kind == "transformers" else None
+    return address.path if address.kind in ("transformers", "open_clip") else None
 
 
 def _kind_of(folder: Path) -> str | None:

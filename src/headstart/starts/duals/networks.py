@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class PairNetwork(nn.Module):
     Attributes:
         num_features: P.
         logit_scale: Logarithm of what likenesses are multiplied by, shape ().
+        judges_pairs: Whether it learns of each pair by itself whether both belong together (a
+            sigmoid), and not which of many does.
 
     Source:
         A. Radford et al., ICML 2021 (CLIP), section 2.4 and figure 3.
@@ -37,6 +39,7 @@ class PairNetwork(nn.Module):
 
     num_features: int
     logit_scale: Tensor
+    judges_pairs: ClassVar[bool] = False
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Return embeddings of length 1, shape (B, P), of normalised images (B, C, S, S)."""
@@ -58,10 +61,26 @@ class PairNetwork(nn.Module):
             ids: int64, shape (M, T), padded at the end; M may be 0.
             mask: int64, shape (M, T), 1 where there is a token.
         """
-        of_images = self.embed_images(images) * self.scale()
+        of_images = self.image_rows(images)
         if not len(ids):
             return of_images
-        return torch.cat([of_images, self.embed_texts(ids, mask).to(of_images.dtype)])
+        return torch.cat([of_images, self.text_rows(ids, mask).to(of_images.dtype)])
+
+    def image_rows(self, images: Tensor) -> Tensor:
+        """Return rows (B, P) whose products with those of texts are likenesses.
+
+        Args:
+            images: As for ``forward``.
+        """
+        return self.embed_images(images) * self.scale()
+
+    def text_rows(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return rows (M, P) of texts, as ``image_rows``."""
+        return self.embed_texts(ids, mask)
+
+    def joint_names(self) -> list[str]:
+        """Return the parameters of neither network, which bring both into one space."""
+        raise NotImplementedError
 
     def blank_inputs(self, device: torch.device) -> tuple[Tensor, ...]:
         """Return one blank text; images are as large as the preprocessing says."""
@@ -108,7 +127,11 @@ class DualNetwork(PairNetwork):
             [[f"{prefix}{name}" for name in group] for group in group_layers(network)]
             for prefix, network in ((_IMAGES, self.image), (_TEXTS, self.text))
         )
-        return [*join_groups(images, texts), [*_names_outside(self)]]
+        return [*join_groups(images, texts), self.joint_names()]
+
+    def joint_names(self) -> list[str]:
+        """Return the projections and the temperature."""
+        return [n for n, _ in self.named_parameters() if not n.startswith((_IMAGES, _TEXTS))]
 
 
 def join_groups(first: list[list[str]], second: list[list[str]]) -> list[list[str]]:
@@ -117,12 +140,6 @@ def join_groups(first: list[list[str]], second: list[list[str]]) -> list[list[st
     nothing: list[str] = []
     one, other = ([nothing] * (depth - len(each)) + each for each in (first, second))
     return [[*a, *b] for a, b in zip(one, other, strict=True)]
-
-
-def _names_outside(network: nn.Module) -> list[str]:
-    """Return the parameters that are of neither network."""
-    names = [name for name, _ in network.named_parameters()]
-    return [name for name in names if not name.startswith((_IMAGES, _TEXTS))]
 
 
 def build_dual(image: dict[str, object], text: dict[str, object], width: int) -> nn.Module:

@@ -21,14 +21,14 @@ from headstart.starts.texts.decoders import DECODERS
 from headstart.starts.texts.networks import largest_list
 from headstart.starts.texts.stepping import DecoderSteps
 from headstart.starts.texts.word_heads import language_model
-from headstart.starts.texts.writing import rules_of_decoder, write_with
+from headstart.starts.texts.writing import WritingNetwork, rules_of_decoder, write_with
 from headstart.types.texts import Telling
 
 NUM_SUMS = 4
 _LOGITS_AT_ONCE = 2**24  # numbers, of which a step holds a few copies: 340 tokens of 49,152
 
 
-class LanguageNetwork(nn.Module):
+class LanguageNetwork(WritingNetwork):
     """transformers' language model, which is asked what it tells of some tokens.
 
     Args:
@@ -37,8 +37,6 @@ class LanguageNetwork(nn.Module):
     Attributes:
         model: See above.
         num_features: Sums that are given of a sample.
-        hands_on_sums: Says so to whoever reads what it tells.
-        hands_on_tokens: Whether each token that is written can be read at once.
     """
 
     num_features = NUM_SUMS

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from headstart.decoding import Steps, WritingRules
+from headstart.decoding.search import OnToken
 from headstart.errors import StartError
 from headstart.extras import quiet_transformers
 from headstart.starts.texts.configs import attention_of
 from headstart.starts.texts.stepping import SequenceSteps
 from headstart.starts.texts.writer_configs import SEQUENCE_TYPES, Writers
-from headstart.starts.texts.writing import write_with
+from headstart.starts.texts.writing import WritingNetwork, write_with
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
@@ -35,7 +36,7 @@ _MOST_PARAMETERS = 3_000_000_000
 SEQUENCES = Writers("encoder–decoder", SEQUENCE_TYPES)
 
 
-class SequenceNetwork(nn.Module):
+class SequenceNetwork(WritingNetwork):
     """An encoder–decoder that tells texts.
 
     Args:
@@ -75,17 +76,20 @@ class SequenceNetwork(nn.Module):
         found: Tensor = self(*inputs)
         return found
 
-    def tell(self, input_ids: Tensor, attention_mask: Tensor, *, how: Telling) -> Tensor:
+    def tell(
+        self, ids: Tensor, mask: Tensor, *, how: Telling, on_token: OnToken | None = None
+    ) -> Tensor:
         """Return the ids of what is written of each text, int64, shape (B, L).
 
         Args:
-            input_ids: See ``forward``.
-            attention_mask: See ``forward``.
+            ids: ``input_ids`` of ``forward``.
+            mask: ``attention_mask`` of ``forward``.
             how: Beams and length.
+            on_token: Takes none: beams are searched to their end.
         """
-        self._attend(max(input_ids.shape[1], how.most_of(input_ids.shape[1])))
-        steps = self.steps(input_ids, attention_mask)
-        return write_with(steps, self.rules, input_ids, attention_mask, how)
+        del on_token
+        self._attend(max(ids.shape[1], how.most_of(ids.shape[1])))
+        return write_with(self.steps(ids, mask), self.rules, ids, mask, how)
 
     def steps(self, input_ids: Tensor, attention_mask: Tensor) -> Steps:
         """Return the network with texts that it has not read yet, to be asked token by token.

@@ -8,15 +8,40 @@ token.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart.decoding import Steps, WritingRules, begin_search, written_by
 from headstart.decoding.search import OnToken
 from headstart.extras import quiet_transformers
 from headstart.types.texts import Telling
+
+
+class WritingNetwork(nn.Module):
+    """A network that writes.
+
+    Attributes:
+        hands_on_sums: Whether it sums up itself what it tells of each sample.
+        hands_on_tokens: Whether each token that is written can be read at once.
+    """
+
+    hands_on_sums: ClassVar[bool] = False
+    hands_on_tokens: ClassVar[bool] = False
+
+    def tell(
+        self, ids: Tensor, mask: Tensor, *, how: Telling, on_token: OnToken | None = None
+    ) -> Tensor:
+        """Return the ids of what is written, int64, shape (B, L), filled up at the end.
+
+        Args:
+            ids: int64, shape (B, T), what it is written to, as ``asked`` of the inputs gives it.
+            mask: int64, shape (B, T), 1 where there is a token.
+            how: Beams, length, temperature, seed.
+            on_token: Takes each token as it is written, of what hands them on.
+        """
+        raise NotImplementedError
 
 
 def rules_of_decoder(config: Any) -> WritingRules:

@@ -50,7 +50,7 @@ class FamilyDefaults:
 
 
 # Steps of about three, as in the sweeps of ViT (Dosovitskiy et al., ICLR 2021, table 4).
-_AROUND = (0.3, 1.0, 3.0)
+AROUND = (0.3, 1.0, 3.0)
 
 _MLP = FamilyDefaults(
     source="AdamW at 1e-3, as in Gorishniy et al., NeurIPS 2021, and scikit-learn's MLPClassifier",
@@ -104,7 +104,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=64,
         drop_path=0.0,
         mixup=0.1,
-        grid=_AROUND,
+        grid=AROUND,
         bf16_steps=True,
     ),
     ("vit", True): FamilyDefaults(
@@ -120,7 +120,7 @@ DEFAULTS: dict[str | tuple[str, bool], FamilyDefaults] = {
         batch_size=64,
         drop_path=0.1,
         mixup=0.1,
-        grid=_AROUND,
+        grid=AROUND,
     ),
     ("convnet", False): FamilyDefaults(
         source="He et al., CVPR 2016, with the triangular rate of airbench (Jordan 2024)",

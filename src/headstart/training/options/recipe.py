@@ -185,8 +185,7 @@ def recipe_for(
         OptionError: Naming every option that is out of range or unknown, all at once; or if a
             search is asked for and the start's family has no other rates.
     """
-    matches = find_task(schema.task).matches_texts
-    row = defaults_for(replace(start, family="dual") if matches else start)
+    row = row_for(start, schema)
     check_values(options, num_layers=num_layers)
     check_search(options, start)
     strategy = find_strategy(options.strategy)
@@ -224,7 +223,7 @@ def recipe_for(
         label_smoothing=_first(options.label_smoothing, _smoothing(row, schema)),
         loss_weights=None if options.loss_weights is None else tuple(options.loss_weights),
         dropout=options.dropout,
-        drop_path=_first(options.drop_path, row.drop_path),
+        drop_path=drop_path_for(start, options, schema),
         mixup=_first(options.mixup, 0.0 if schema.beside else _mixup(row, num_train)),
         cutmix=options.cutmix,
         augment="none" if options.augment == "auto" else options.augment,
@@ -245,6 +244,23 @@ def recipe_for(
         checkpoint_blocks=options.checkpoint_blocks,
         seed=options.seed,
     )
+
+
+def row_for(start: Start, schema: Schema) -> FamilyDefaults:
+    """Return the table's row of a start for some data: what matches texts has one of its own."""
+    matches = find_task(schema.task).matches_texts
+    return defaults_for(replace(start, family="dual") if matches else start)
+
+
+def drop_path_for(start: Start, options: TrainingOptions, schema: Schema) -> float:
+    """Return the rate of stochastic depth, which a start is built with before its recipe is known.
+
+    Args:
+        start: Decides the row of the table.
+        options: What the user said.
+        schema: Says whether texts are matched.
+    """
+    return _first(options.drop_path, row_for(start, schema).drop_path)
 
 
 def check_search(options: TrainingOptions, start: Start) -> None:

@@ -206,12 +206,11 @@ def matching_strategy(start: Start, said: str) -> tuple[Strategy, str | None]:
     if said == AUTO:
         return FULL, "images and texts are embedded by all of both networks"
     strategy = find_strategy(said)
-    if strategy not in (FULL, LAST_N):
-        begins = "adds adapters to one network" if strategy is LORA else "begins with a linear head"
+    if strategy not in (FULL, LAST_N, LORA):
         raise OptionError(
-            f"strategy is '{strategy.name}', which {begins}, and '{start.address}' embeds images "
-            f"and texts without one. Expected '{FULL.name}' or '{LAST_N.name}'. Leave --strategy "
-            "out for the first."
+            f"strategy is '{strategy.name}', which begins with a linear head, and "
+            f"'{start.address}' embeds images and texts without one. Expected '{FULL.name}', "
+            f"'{LAST_N.name}' or '{LORA.name}'. Leave --strategy out for the first."
         )
     return strategy, None
 

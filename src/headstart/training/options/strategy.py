@@ -5,7 +5,7 @@ The records are in ``strategies``; here they become phases, flags of parameters,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ def freeze(
     layers: Sequence[Sequence[str]],
     learns: Sequence[bool],
     *,
-    adapters_only: bool = False,
+    only: Collection[str] | None = None,
 ) -> None:
     """Set ``requires_grad`` of every encoder parameter, layer by layer.
 
@@ -65,12 +65,12 @@ def freeze(
         encoder: Where the parameters are.
         layers: Names of parameters, a group a layer, stem first.
         learns: For each layer whether it learns.
-        adapters_only: Whether only the adapters of these layers learn, by peft's names.
+        only: Names of what learns of these layers where that is not all, as adapters do.
     """
     parameters = dict(encoder.named_parameters())
     for names, learn in zip(layers, learns, strict=True):
         for name in names:
-            parameters[name].requires_grad_(learn and (not adapters_only or "lora_" in name))
+            parameters[name].requires_grad_(learn and (only is None or name in only))
 
 
 def set_train_mode(module: nn.Module, batchnorm: Batchnorm = "train") -> None:

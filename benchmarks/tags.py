@@ -1,0 +1,102 @@
+"""Names in texts: WNUT17 and MSRA as folders that headstart reads, and one run a start.
+
+WNUT17 keeps its own splits (3,394 / 1,009 / 1,287 texts). MSRA comes as one file of 55,289 blocks
+without splits, of which seed 0 draws 2,000 for val and 3,000 for test; blocks that stand there are
+left out of train.
+
+    python benchmarks/tags.py data OUT                     # writes OUT/wnut17 and OUT/msra
+    python benchmarks/tags.py run OUT/wnut17 --start pip/all-minilm-l6-v2 --budget 9m --out RUN
+    python benchmarks/tags.py table RUN …                  # their figures as rows
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import shutil
+import zipfile
+from pathlib import Path
+
+WNUT = {
+    "train": "wnut17train.conll",
+    "dev": "emerging.dev.conll",
+    "test": "emerging.test.annotated",
+}
+NUM_VAL, NUM_TEST = 2_000, 3_000
+
+
+def write_data(out: Path) -> None:
+    """Write both sets as CoNLL files, one a split."""
+    source = Path(os.environ["HEADSTART_DATA"]) / "text"
+    own = out / "wnut17"
+    own.mkdir(parents=True, exist_ok=True)
+    for split, name in WNUT.items():
+        shutil.copyfile(source / "ner-wnut17" / name, own / f"{split}.conll")
+    with zipfile.ZipFile(source / "ner-msra" / "dh_msra.zip") as packed:
+        text = io.TextIOWrapper(packed.open("dh_msra.txt"), encoding="utf-8").read()
+    blocks = [block.strip() for block in text.split("\n\n") if block.strip()]
+    random.Random(0).shuffle(blocks)
+    held = blocks[: NUM_VAL + NUM_TEST]
+    known = set(held)
+    train = [block for block in blocks[NUM_VAL + NUM_TEST :] if block not in known]
+    parts = {"dev": held[:NUM_VAL], "test": held[NUM_VAL:], "train": train}
+    place = out / "msra"
+    place.mkdir(parents=True, exist_ok=True)
+    for split, found in parts.items():
+        (place / f"{split}.conll").write_text("\n\n".join(found) + "\n", encoding="utf-8")
+        print(f"msra {split}: {len(found):,} blocks")
+
+
+def run(data: str, start: str, budget: str, out: str, seed: int) -> None:
+    """Fine-tune one start, and tell its figures."""
+    import headstart as hs
+
+    hs.finetune(data, start=start, budget=budget, out=out, seed=seed, overwrite=True)
+    show([out])
+
+
+def show(runs: list[str]) -> None:
+    """Print a row a run."""
+    for each in runs:
+        folder = Path(each)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        options = json.loads((folder / "options.json").read_text())
+        told = {**metrics["before_after"]["figures"]}
+        told["F1"] = metrics["test"]["figures"].get("f1", {})
+        cells = [
+            f"{name} {one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+            for name, one in told.items()
+            if one
+        ]
+        steps = (options.get("training") or {}).get("step")
+        print(f"| {folder.name} | {steps} steps | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("data").add_argument("out", type=Path)
+    asked = verbs.add_parser("run")
+    asked.add_argument("data")
+    asked.add_argument("--start", required=True)
+    asked.add_argument("--budget", default="9m")
+    asked.add_argument("--out", required=True)
+    asked.add_argument("--seed", type=int, default=0)
+    verbs.add_parser("table").add_argument("runs", nargs="+")
+    said = parser.parse_args()
+    if said.verb == "data":
+        write_data(said.out)
+    elif said.verb == "run":
+        run(said.data, said.start, said.budget, said.out, said.seed)
+    else:
+        show(said.runs)
+
+
+if __name__ == "__main__":
+    main()
