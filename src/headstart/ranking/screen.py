@@ -176,7 +176,7 @@ def screen(
         return candidate
 
     for index, start in enumerate(starts):
-        weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
+        weights = [_SCRATCH_WEIGHT if _is_trained(s) else 1.0 for s in starts[index:]]
         allowance = max(1.0, until - budget.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run

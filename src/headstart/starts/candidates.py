@@ -15,12 +15,12 @@ from headstart.types import Dataset, Modality, Start
 
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
-    """Return a small quick network, local starts, and the quick network with more channels."""
+    """Return pixels, a small quick network, local starts, and the quick one with more channels."""
     del dataset
     local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
     quick = [find_start(f"scratch/{name}") for name in ("quick-cnn-small", "quick-cnn")]
-    return [quick[0], *local[:num_local], quick[1]]
+    return [find_start("scratch/pixels"), quick[0], *local[:num_local], quick[1]]
 
 
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:

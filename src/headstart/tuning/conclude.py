@@ -279,10 +279,7 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
         return None
     rest = _own_seconds(dataset, setup, budget)
     what = "The baseline on the frozen start"
-    library = "sklearn" if tuned.fitted is None else None
-    return in_time(
-        budget, rest, what, lambda: _frozen_answers(items, setup, tuned), library=library
-    )
+    return in_time(budget, rest, what, lambda: _frozen_answers(items, setup, tuned))
 
 
 def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:

