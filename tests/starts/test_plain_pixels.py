@@ -73,6 +73,7 @@ def test_a_linear_model_of_pixels_learns_digits_and_is_handed_over_like_any(run,
     assert "scratch/pixels" in run.report()
 
 
+@pytest.mark.slow
 def test_a_linear_model_of_pixels_is_exported_and_answers_the_same(run, tmp_path):
     pytest.importorskip("onnxruntime")
     hs.export(run, to="onnx", out=str(tmp_path / "bundle"))  # refused unless the logits agree

@@ -287,12 +287,12 @@ def try_start(
     wanted = int(np.clip(50 * num_outputs, 1_000, 5_000))
     limit: int | None
     if is_probed:
-        affordable = SHARES["screened features"].share * allowance / each
+        affordable = SHARES["screened features"].share * allowance / (budget.load * each)
         limit = int(np.clip(affordable, 10 * num_outputs, wanted))
         if setup.preprocess.is_instant:  # rows cost next to nothing: all of them
             limit = len(dataset.train)
     else:
-        limit = train_limit(dataset, setup, each, Budget(allowance))
+        limit = train_limit(dataset, setup, budget.load * each, Budget(allowance))
     most = min(_MAX_VAL, limit or _MAX_VAL)
     val = prepare_sample(
         dataset, "val", setup, None if setup.preprocess.is_instant else most, seed=seed

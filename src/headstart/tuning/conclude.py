@@ -268,7 +268,7 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     if not _has_frozen_baseline(setup, dataset):
         return None
     each = seconds_per_sample(setup, dataset, budget)
-    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
+    needed = budget.load * PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
     if tuned.fitted is None:
         needed += _fitting_seconds(setup, dataset, (each, len(train), len(val)), budget)
     if budget.left < needed:

@@ -1,11 +1,11 @@
 """What a simple, quick method reaches on the same items, beside every run: one file a method.
 
 A text run shows TF-IDF with a linear model, an image run one of pixels; where words are told of a
-dictionary and a linear tagger, where texts are written the text itself and a translation memory, where answers are
-found the first sentence and what stands beside the question's words; a table run gradient-boosted
-trees; a start that knows texts what it says by the names of classes; what has columns beside it
-each of both alone. None is tuned, and none is claimed to lose: the report says which won. The
-predictor that knows nothing but train's targets is the task's own
+dictionary and a linear tagger, where texts are written the text itself and a translation memory,
+where answers are found the first sentence and what stands beside the question's words; a table run
+gradient-boosted trees; a start that knows texts what it says by the names of classes; what has
+columns beside it each of both alone. None is tuned, and none is claimed to lose: the report says
+which won. The predictor that knows nothing but train's targets is the task's own
 (``Task.baseline``).
 """
 
