@@ -1,7 +1,8 @@
 """The control: what a simple method reads from the samples themselves, without any network.
 
-Of images small pictures and their edges, of texts their words by TF-IDF, of rows their columns, each by the
-ridge regression that reads the features of starts. A start that does not beat it brings nothing.
+Of images small pictures and their edges, of texts their words by TF-IDF, of rows their columns,
+each by the ridge regression that reads the features of starts. A start that does not beat it brings
+nothing.
 """
 
 from __future__ import annotations
