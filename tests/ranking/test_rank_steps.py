@@ -68,7 +68,7 @@ def test_other_weights_or_samples_are_not_read_from_what_was_kept(digits, monkey
 def test_pixels_stand_beside_starts_for_images(digits):
     ranked = hs.rank(digits, starts=["toy/narrow"], **CPU)
     control = ranked.record["control"]
-    assert control["name"] == "pixels at 32 by 32"
+    assert control["name"] == "scratch/pixels"
     assert 0.85 < control["figure"]["value"] < 1
     assert "control" in ranked.report()
     assert "no start beats it as it stands" in " ".join(ranked.report().split())

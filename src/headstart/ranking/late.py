@@ -105,7 +105,7 @@ def pace_of_steps(
     """
 
     def step_seconds(each: float) -> float:
-        return STEP_PASSES * each * setup.recipe.batch_size
+        return budget.load * STEP_PASSES * each * setup.recipe.batch_size
 
     def is_enough(each: float) -> bool:
         return step_seconds(each) * _MIN_STEPS <= seconds

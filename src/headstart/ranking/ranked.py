@@ -63,7 +63,7 @@ class Control:
     """What a simple method reads from the samples themselves.
 
     Attributes:
-        name: What it reads: ``pixels at 32 by 32``, or the address of a start that knows nothing.
+        name: The address of a start that knows nothing, whose features it reads.
         figure: As that of a start.
     """
 

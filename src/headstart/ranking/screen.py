@@ -176,7 +176,7 @@ def screen(
         return candidate
 
     for index, start in enumerate(starts):
-        weights = [1.0 if s.pretrained_on else _SCRATCH_WEIGHT for s in starts[index:]]
+        weights = [_SCRATCH_WEIGHT if _is_trained(s) else 1.0 for s in starts[index:]]
         allowance = max(1.0, until - budget.spent) * weights[0] / sum(weights)
         emit("task", name="screening", done=index, total=len(starts), start=start.address)
         # while none can be used the next is tried all the same: without one there is no run
@@ -287,12 +287,12 @@ def try_start(
     wanted = int(np.clip(50 * num_outputs, 1_000, 5_000))
     limit: int | None
     if is_probed:
-        affordable = SHARES["screened features"].share * allowance / each
+        affordable = SHARES["screened features"].share * allowance / (budget.load * each)
         limit = int(np.clip(affordable, 10 * num_outputs, wanted))
         if setup.preprocess.is_instant:  # rows cost next to nothing: all of them
             limit = len(dataset.train)
     else:
-        limit = train_limit(dataset, setup, each, Budget(allowance))
+        limit = train_limit(dataset, setup, budget.load * each, Budget(allowance))
     most = min(_MAX_VAL, limit or _MAX_VAL)
     val = prepare_sample(
         dataset, "val", setup, None if setup.preprocess.is_instant else most, seed=seed

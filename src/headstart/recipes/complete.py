@@ -208,7 +208,7 @@ def _tune(
         conditions = Conditions(
             checkpoints=CheckpointFolder(current.folder.state),
             deadline=budget.deadline(reserve + plan.seconds("estimates")),
-            seconds_per_sample=seconds_per_sample(setup, items.dataset, budget),
+            seconds_per_sample=budget.load * seconds_per_sample(setup, items.dataset, budget),
             stop_requested=partial(stop_requested, stop, current.company),
             on_usable=on_usable,
             decisions=current.decisions,

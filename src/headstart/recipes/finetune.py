@@ -29,7 +29,7 @@ from headstart.recipes.settle import Means, Settling, check_data, settle_setup, 
 from headstart.recipes.source import (
     as_dataset,
     default_out,
-    missing_data,
+    lacking,
     spent_before,
     with_costs,
 )
@@ -134,7 +134,7 @@ def _finetune(options: FinetuneOptions, company: Company) -> Run:
     from headstart.tuning.budget import parse_budget
 
     check_options(options)
-    instead = missing_data(options.data)
+    instead = lacking(options.data, options.start, options.log)
     with ends_without(
         "a model could be used", parse_budget(options.budget), instead=instead
     ) as limit:

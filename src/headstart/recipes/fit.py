@@ -27,7 +27,7 @@ from headstart.recipes.session import Session, session
 from headstart.recipes.source import (
     as_dataset,
     default_out,
-    missing_data,
+    lacking,
     spent_before,
     with_costs,
 )
@@ -110,7 +110,7 @@ def _fit(options: FitOptions, company: Company) -> Run:
     from headstart.tuning.budget import parse_budget
 
     check_options(options)
-    instead = missing_data(options.data)
+    instead = lacking(options.data, options.starts, options.log)
     with ends_without(
         "a model could be used", parse_budget(options.budget), instead=instead
     ) as limit:

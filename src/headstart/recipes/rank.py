@@ -24,7 +24,7 @@ from headstart.recipes.launching import is_worker
 from headstart.recipes.matching import refuse_captions
 from headstart.recipes.options import LaunchOptions, takes
 from headstart.recipes.processes import company_of
-from headstart.recipes.source import as_dataset, spent_before, typed_data
+from headstart.recipes.source import as_dataset, lacking, spent_before, typed_data
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
 from headstart.training.options.option import Option
@@ -157,7 +157,8 @@ def rank(options: RankOptions) -> Ranked:
 
     limit = parse_budget(options.budget)
     seconds = None if is_worker() else limit
-    with ends_without("a start had its score", seconds, _ENDING) as end:
+    instead = lacking(options.data, options.starts)
+    with ends_without("a start had its score", seconds, _ENDING, instead=instead) as end:
         return _ranked(options, limit, end)
 
 

@@ -221,7 +221,7 @@ def _together(
         said, _ = unseen_val_outputs(one.setup.model, one.tuned.val_logits, one.val, groups)
         outputs.append(array_of(said))
     chosen = choose_ensemble(outputs, winner.val.targets, costs, task=task, single=0, groups=groups)
-    needed = PASS_MARGIN * len(test) * sum(costs[place] for place in chosen.places)
+    needed = budget.load * PASS_MARGIN * len(test) * sum(costs[place] for place in chosen.places)
     if len(chosen.places) > 1 and budget.left < 2 * needed:
         emit("note", text="No ensemble: the budget has no time for its test pass.")
         return None, [winner]

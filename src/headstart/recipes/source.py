@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from headstart.errors import DataError, OptionError
+from headstart.errors import HeadstartError, OptionError
 from headstart.events import seconds_since_command_began
 from headstart.recipes.options import JudgingOptions
 from headstart.types import MODALITIES, Data, Dataset, Identified
@@ -41,19 +42,28 @@ def as_dataset(data: Data, asked: object = (), languages: str | None = None) -> 
     return read(text=column) if column is not None and _are_for_words(asked) else found
 
 
-def missing_data(data: Data) -> DataError | None:
-    """Return the refusal of a path that is not there, without reading anything.
+def lacking(data: Data, starts: object, log: Sequence[str] | None = None) -> HeadstartError | None:
+    """Return the refusal of a package or a path that is not there, without reading anything.
 
     A verb that is cut off before its data are read names this reason, not its budget.
 
     Args:
         data: As a verb is given it.
+        starts: The addresses that are asked for, one or several; what is none says nothing.
+        log: The trackers that are asked for.
     """
     from headstart.data.reading import refuse_missing
+    from headstart.starts.catalog import require_named
+    from headstart.tracking import require_trackers
 
+    several = starts if isinstance(starts, list | tuple) else [starts]
     try:
+        require_trackers(log)
+        for address in several:
+            if isinstance(address, str):
+                require_named(address)
         refuse_missing(data.args[0] if isinstance(data, partial) and data.args else data)
-    except DataError as error:
+    except HeadstartError as error:
         return error
     return None
 

@@ -18,6 +18,7 @@ from headstart.searching.arms import (
 )
 from headstart.searching.context import SearchContext
 from headstart.searching.prices import Prices
+from headstart.starts import find_start
 from headstart.training.options.strategies import AUTO
 from headstart.tuning.budget import SHARES, told_seconds
 from headstart.tuning.decisions import Decided
@@ -26,7 +27,7 @@ from headstart.tuning.decisions import Decided
 def plan_heads(
     entries: Sequence[Entrant], prices: Prices, seconds: float
 ) -> Decided[list[dict[str, Any]]]:
-    """Plan what is solved for without steps, the first also at the most pixels that are affordable.
+    """Plan what is solved for without steps, the best pretrained one at more pixels, too.
 
     Args:
         entries: The starts, the best first.
@@ -36,7 +37,7 @@ def plan_heads(
     plain = head_specs(entries, {})
     larger: dict[str, int] = {}
     if seconds < float("inf"):
-        for spec in plain[:1]:
+        for spec in [one for one in plain if find_start(one.start).pretrained_on][:1]:
             free = seconds - prices.head_seconds(spec)
             if (size := prices.larger_size(spec, free)) is not None:
                 larger[spec.start] = size

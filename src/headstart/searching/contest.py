@@ -99,6 +99,8 @@ class _Contest:
         self.screened, self.crew, self.former = screened, crew, former
         self.pool = ModelPool(context.dataset, former)
         self.dropped: list[ArmSpec] = []
+        first = entries[0]  # by whose passes the end was planned
+        self.each = prices.each(ArmSpec(first.start, first.strategy, size=first.size))
 
     def hold(self) -> Found:
         """Solve, halve, train to the end, choose."""
@@ -136,11 +138,12 @@ class _Contest:
         self._put_by(specs)
 
     def _put_by(self, specs: Sequence[ArmSpec]) -> None:
-        """Put time by for the test passes of a head that sees more pixels than the others."""
-        if self.context.deadline is None or not specs:
+        """Put time by for the test passes of what is slower than all before it."""
+        if self.context.deadline is None:
             return
-        each = [self.prices.each(spec) for spec in specs]
-        more = 2 * len(self.context.dataset.test) * (max(each) - each[0])
+        slowest = max([self.each, *(self.prices.each(spec) for spec in specs)])
+        more = 2 * len(self.context.dataset.test) * (slowest - self.each)
+        more, self.each = self.context.budget.load * more, slowest
         self.context = replace(self.context, deadline=self.context.deadline - more)
         self.crew.deadline = self.context.deadline
 
@@ -157,6 +160,7 @@ class _Contest:
         arms = [ArmSpec(**spec) for spec in plan["arms"]]
         self.dropped = [ArmSpec(**spec) for spec, _ in plan["dropped"]]
         arms = [arm for arm in arms if not self.former.has(arm)]
+        self._put_by(arms)
         self.prices.keep_spare(arms)
         for spec, why in plan["dropped"]:
             self._tell_dropped(ArmSpec(**spec), why)

@@ -104,7 +104,7 @@ class Prices:
         if seconds <= 0 or spec.size is None or not (start.image and start.pretrained_on):
             return None
         passes = len(dataset.train) + self._num_val + 2 * len(dataset.test)
-        each = self.each(spec)
+        each = self.context.budget.load * self.each(spec)
         ratio = math.sqrt(seconds / max(1e-9, passes * each))
         most = largest_useful_size(dataset, start.image, self.context.asked.framing)
         side = int(np.clip(int(spec.size * min(ratio, 100.0)) // _SIDE * _SIDE, 0, most))

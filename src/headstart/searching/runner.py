@@ -147,7 +147,8 @@ class ArmRunner:
             why = "it was not ready to train when the time for training had ended"
             with cut_off(_half_way(context.deadline, context.budget), lambda: StartError(why)):
                 setup = built(self.spec, context)
-                each = seconds_per_sample(setup, context.dataset, context.budget)
+                budget = context.budget
+                each = budget.load * seconds_per_sample(setup, context.dataset, budget)
                 arm = Arm(setup, self.train, self.val, self._conditions(each))
                 arm.start(self.fitted)
             self.fitted = arm.fitted

@@ -15,12 +15,12 @@ from headstart.types import Dataset, Modality, Start
 
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
-    """Return a small quick network, local starts, and the quick network with more channels."""
+    """Return pixels, a small quick network, local starts, and the quick one with more channels."""
     del dataset
     local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
     quick = [find_start(f"scratch/{name}") for name in ("quick-cnn-small", "quick-cnn")]
-    return [quick[0], *local[:num_local], quick[1]]
+    return [find_start("scratch/pixels"), quick[0], *local[:num_local], quick[1]]
 
 
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
@@ -60,17 +60,20 @@ class Candidates:
 
     Attributes:
         of: The starts for some data, of them so many pretrained ones of this machine at the most.
-        plain: Whose frozen features are read where no pretrained start is here; None without any.
+        plain: What a model without any pretraining reads: the control of a ranking.
+        is_audited: Whether audits read its features where no pretrained start is here; of images
+            they have some of their own, which tell small pictures apart better.
         library: What its pretrained starts are built by, which takes seconds to read; or None.
     """
 
     of: Callable[[Dataset, int], list[Start]]
-    plain: str | None = None
+    plain: str
+    is_audited: bool = True
     library: str | None = None
 
 
 CANDIDATES: dict[Modality, Candidates] = {
-    "image": Candidates(_of_images, library="timm"),
+    "image": Candidates(_of_images, "scratch/pixels", is_audited=False, library="timm"),
     "text": Candidates(_of_texts, plain="scratch/tfidf", library="transformers"),
     "table": Candidates(_of_tables, plain="scratch/linear"),
 }
@@ -88,13 +91,13 @@ def frozen_start(modality: Modality) -> Start | None:
 
 
 def plain_start(modality: Modality) -> Start | None:
-    """Return the start whose frozen features need no network, if there is one.
+    """Return the start whose frozen features audits read without any network, if there is one.
 
     Args:
         modality: What a sample is.
     """
-    plain = CANDIDATES[modality].plain
-    return None if plain is None else find_start(plain)
+    row = CANDIDATES[modality]
+    return find_start(row.plain) if row.is_audited else None
 
 
 def candidate_starts(dataset: Dataset, num_local: int) -> list[Start]:

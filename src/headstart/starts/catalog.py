@@ -131,6 +131,24 @@ def require_start(start: Start) -> None:
         provider.require(address)
 
 
+def require_named(text: str) -> None:
+    """Refuse an address whose packages are not installed, where it alone says so.
+
+    No library is read for that: only those that need a package beyond the core are asked.
+
+    Args:
+        text: The address.
+
+    Raises:
+        PackageMissing: Saying how to install them.
+    """
+    address = parse_address(text)
+    for provider in PROVIDERS.values():
+        needs = type(provider).require is not Provider.require
+        if needs and text.startswith(provider.prefixes) and provider.owns(address):
+            provider.require(address)
+
+
 def find_provider(address: Address) -> Provider | None:
     """Return the provider that owns an address, None where none does."""
     named = [p for p in PROVIDERS.values() if address.text.startswith(p.prefixes)]

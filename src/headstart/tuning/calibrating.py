@@ -2,7 +2,8 @@
 
 A temperature is fitted on val, shrunk by its own uncertainty (``evaluation.calibration``). Before
 it is kept it is put to the test: each part of val is judged by the one that the other parts give,
-and where that is no better than none at all, there is none.
+and where that is no better than none at all, there is none. What stays in any case is the bound: no
+model is left surer than so many items can show.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.evaluation import fold_temperatures
+from headstart.evaluation import fold_temperatures, no_surer
 from headstart.model import Calibrated, Model, model_outputs
 from headstart.objectives import item_losses
+from headstart.tasks import Task, array_of
 from headstart.types import Inputs, Rows
 
 _MOST_FITTED = 5_000  # items of a fold's temperature: its error is a hundredth then
@@ -22,7 +24,26 @@ _MOST_NUMBERS = 2_000_000  # logits of these
 
 def calibrate(model: Model, val_logits: Rows, val_targets: Rows) -> None:
     """Set the model's temperature so that its validation probabilities mean what they say."""
-    model.temperature = model.task.fit_temperature(val_logits, val_targets)
+    model.temperature = temperature_of(model.task, val_logits, val_targets)
+
+
+def temperature_of(task: Task, logits: Rows, targets: Rows) -> float:
+    """Return the temperature of what a model says of val: fitted, and no surer than val can show.
+
+    Args:
+        task: What is told.
+        logits: M rows.
+        targets: M rows.
+    """
+    return _bounded(task, logits, targets, task.fit_temperature(logits, targets))
+
+
+def _bounded(task: Task, logits: Rows, targets: Rows, temperature: float) -> float:
+    """Return the temperature, raised where a model would be surer than val can show."""
+    is_one_of = task.is_exclusive and isinstance(logits, np.ndarray) and logits.ndim == 2
+    if not is_one_of or len(targets) == 0:
+        return temperature
+    return no_surer(logits, array_of(targets), temperature)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +82,16 @@ def unseen_val(
 
     def fit(places: np.ndarray) -> float:
         some = places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(np.int64)]
-        return task.fit_temperature(logits[some], val.targets[some])
+        return temperature_of(task, logits[some], array_of(val.targets)[some])
 
     found = fold_temperatures(fit, alone)
     if (found == 1.0).all() and model.temperature == 1.0:
         return UnseenVal(model_outputs(model, logits), "cross-fitted")
-    ratio = (model.temperature / found).astype(np.float32)
     wanted = model.standard_targets(val.targets)
     unseen = (logits / found[:, None]).astype(np.float32)
     after = item_losses(task.name, unseen, wanted, temperature=1.0).mean()
     before = item_losses(task.name, logits, wanted, temperature=1.0).mean()
+    ratio = (model.temperature / found).astype(np.float32)
     outputs = model_outputs(model, logits * ratio[:, None])
     return UnseenVal(outputs, "cross-fitted", bool(after < before))
 
@@ -100,5 +121,5 @@ def keep_if_better(
     found = unseen_val(model, logits, val, groups)
     if found.is_better or model.temperature == 1.0:
         return found
-    model.temperature = 1.0
+    model.temperature = _bounded(model.task, logits, val.targets, 1.0)
     return UnseenVal(model_outputs(model, logits), "left alone", is_better=False)

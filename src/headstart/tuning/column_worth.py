@@ -77,7 +77,7 @@ def worth_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> flo
     if not dataset.schema.beside:
         return 0.0
     num = len(dataset.test) + min(_MEAN_OF, len(dataset.train))
-    return PASS_MARGIN * seconds_per_sample(setup, dataset, budget) * num
+    return budget.load * PASS_MARGIN * seconds_per_sample(setup, dataset, budget) * num
 
 
 def _left_out(

@@ -268,7 +268,7 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
     if not _has_frozen_baseline(setup, dataset):
         return None
     each = seconds_per_sample(setup, dataset, budget)
-    needed = PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
+    needed = budget.load * PASS_MARGIN * each * len(test) + figures_seconds(dataset, setup, budget)
     if tuned.fitted is None:
         needed += _fitting_seconds(setup, dataset, (each, len(train), len(val)), budget)
     if budget.left < needed:
@@ -279,10 +279,7 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
         return None
     rest = _own_seconds(dataset, setup, budget)
     what = "The baseline on the frozen start"
-    library = "sklearn" if tuned.fitted is None else None
-    return in_time(
-        budget, rest, what, lambda: _frozen_answers(items, setup, tuned), library=library
-    )
+    return in_time(budget, rest, what, lambda: _frozen_answers(items, setup, tuned))
 
 
 def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:

@@ -17,7 +17,7 @@ from headstart.tensors import evaluating, to_tensors
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup, prepare_sample
-from headstart.tuning.slowness import slowness
+from headstart.tuning.slowness import scheduled_seconds, slowness, undisturbed_seconds
 from headstart.tuning.solving import solver_of
 from headstart.types import Dataset, Inputs
 
@@ -69,7 +69,8 @@ def measure_pass(
     """Measure one forward pass, in seconds a sample.
 
     Images are noise of the decoded size; texts and rows are some of train's own. The best of
-    several passes counts, since whatever else runs on the machine only slows one down; a quick
+    several passes counts, without the time in which it waited for a core, since whatever else runs
+    on the machine only slows one down: how much, ``Budget.load`` says of the run so far. A quick
     network gets larger batches, or the cost of the call would count and not the samples'.
     Texts take time by their length: passes of a few lengths are measured, and the mean over the
     texts follows from them.
@@ -110,12 +111,12 @@ def _best_pass(setup: TrainingSetup, some: Inputs, places: np.ndarray, seconds: 
     best, num_samples, started = float("inf"), min(2, most), time.monotonic()
     with evaluating(model):
         for number in range(1 + _NUM_PASSES):
-            began = time.monotonic()
+            began, before = time.monotonic(), scheduled_seconds()
             features = model.features(*to_tensors(some.arrays(places[:num_samples]), model.device))
             float(features.sum())  # waits for the device
             now = time.monotonic()
             if number > 0:  # the first is a warm-up
-                best = min(best, (now - began) / num_samples)
+                best = min(best, undisturbed_seconds(now - began, before) / num_samples)
             is_quick = now - began < _QUICK_SECONDS and number > 0
             num_samples = most if is_quick else min(most, max(num_samples, _LEAST_MEASURED))
             if now - started > seconds and number > 0:

@@ -84,11 +84,11 @@ def fitting_setup(
         passes += 2 * (len(dataset.test) + len(dataset.val))
         affordable = budget.may_take("input size") / passes
         # a pass costs in proportion to the pixels
-        side = int(smallest * (affordable / each) ** 0.5)
+        side = int(smallest * (affordable / (budget.load * each)) ** 0.5)
         size = int(np.clip(side // 32 * 32, smallest, ceiling))
         if size != smallest:
             setup, each = at(size)
-        elif size > LAST_SIDE and _test_seconds(dataset, each) > budget.may_take("test"):
+        elif size > LAST_SIDE and _test_seconds(dataset, each, budget) > budget.may_take("test"):
             with suppress(StartError):  # a network that cannot read images so small
                 setup, each = at(LAST_SIDE)
                 size = LAST_SIDE
@@ -97,7 +97,7 @@ def fitting_setup(
         preparing = _preparing_seconds(setup)
 
         def fits(each: float) -> bool:
-            return _test_seconds(dataset, each, preparing) <= budget.may_take("least test")
+            return _test_seconds(dataset, each, budget, preparing) <= budget.may_take("least test")
 
         each = surer_pace(setup, dataset, budget, each, fits)
         refuse_too_slow(dataset, start, each, budget, preparing=preparing)
@@ -174,7 +174,7 @@ def refuse_too_slow(
         TooSlowError: Saying what the test split would take.
     """
     seconds, share = (
-        _test_seconds(dataset, seconds_per_sample, preparing),
+        _test_seconds(dataset, seconds_per_sample, budget, preparing),
         SHARES["least test"].share,
     )
     if seconds > budget.may_take("least test"):
@@ -199,16 +199,19 @@ def _told(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def _test_seconds(dataset: Dataset, seconds_per_sample: float, preparing: float = 0.0) -> float:
+def _test_seconds(
+    dataset: Dataset, seconds_per_sample: float, budget: Budget, preparing: float = 0.0
+) -> float:
     """Return what one pass over the test split takes; a second one, of the baseline, may go."""
-    return len(dataset.test) * (seconds_per_sample + preparing)
+    return budget.load * len(dataset.test) * (seconds_per_sample + preparing)
 
 
 def validation_limit(seconds_per_sample: float, budget: Budget) -> int | None:
     """Return how many samples one validation may take; None where there is no budget."""
     if budget.limit_seconds is None:
         return None
-    return max(_LEAST_VALIDATED, int(budget.may_take("validation") / seconds_per_sample))
+    each = budget.load * seconds_per_sample
+    return max(_LEAST_VALIDATED, int(budget.may_take("validation") / each))
 
 
 def train_limit(
@@ -229,7 +232,8 @@ def train_limit(
         return None
     worth = budget.may_take("samples") / max(1e-9, each)
     if not isinstance(setup.preprocess.main, TermPreprocess):
-        worth = min(max(0.0, budget.left) / (STEP_PASSES * seconds_per_sample), worth)
+        each = budget.load * seconds_per_sample
+        worth = min(max(0.0, budget.left) / (STEP_PASSES * each), worth)
     return max(int(worth), 20 * len(dataset.schema.classes))
 
 

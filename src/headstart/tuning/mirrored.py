@@ -41,7 +41,8 @@ def settle_mirrored(
         return
 
     def decide() -> Decided[bool]:
-        seconds = len(dataset.test) * seconds_per_sample(setup, dataset, budget)
+        each = budget.load * seconds_per_sample(setup, dataset, budget)
+        seconds = len(dataset.test) * each
         is_worth = budget.limit_seconds is None or seconds <= budget.may_take("mirror images")
         told = f"those of the test split take {seconds:.1f} s more"
         return Decided(is_worth, told if is_worth else f"{told}: steps are worth more")

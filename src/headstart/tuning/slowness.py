@@ -23,6 +23,20 @@ def scheduled_seconds() -> tuple[float, float]:
         return time.thread_time(), 0.0
 
 
+def undisturbed_seconds(took: float, before: tuple[float, float]) -> float:
+    """Return what work took but for the time in which this thread waited for a core.
+
+    Whoever plans multiplies by the load of the machine (``Budget.load``): a figure that holds the
+    waiting of the moment in which it was measured would be multiplied twice.
+
+    Args:
+        took: Seconds by the clock.
+        before: What ``scheduled_seconds`` said when it began.
+    """
+    worked, waited = np.subtract(scheduled_seconds(), before)
+    return float(min(took, max(took - waited, worked)))
+
+
 def slowness(load: float = 1.0) -> float:
     """Return how many times slower this machine is now than the one that constants come from.
 

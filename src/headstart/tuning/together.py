@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from headstart.errors import OptionError
 from headstart.model import Ensemble, write_ensemble
 from headstart.storage.run_folder import RunFolder
+from headstart.tuning.calibrating import temperature_of
 from headstart.types import Dataset, Inputs, Rows
 
 # of a single model that the folder held before: nothing reads them beside members
@@ -59,9 +60,9 @@ class Together:
         """
         ensemble = self.ensemble
         for one, logits in zip(ensemble.members, self.val_logits, strict=True):
-            one.model.temperature = one.model.task.fit_temperature(logits, val_targets)
+            one.model.temperature = temperature_of(one.model.task, logits, val_targets)
         found = ensemble.combine(self.val_logits)
-        ensemble.temperature = ensemble.task.fit_temperature(found, val_targets)
+        ensemble.temperature = temperature_of(ensemble.task, found, val_targets)
         return found
 
 

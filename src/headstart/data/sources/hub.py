@@ -9,6 +9,8 @@ and data sets that come with code of their own.
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +74,28 @@ def read_hub(address: str, options: ReadOptions) -> Records:
     return records
 
 
+def require_hub(address: str) -> None:
+    """Refuse an address of the hub where the package that reads it is not installed.
+
+    Raises:
+        PackageMissing: If so.
+    """
+    if "datasets" not in sys.modules and find_spec("datasets") is None:
+        raise _missing(address)
+
+
+def _missing(address: str) -> PackageMissing:
+    return PackageMissing(
+        f"'{address}' is read through the package datasets, which is not installed. "
+        f"Install it: {install_command('headstart[hub]')}."
+    )
+
+
 def _download(address: str, name: str, configuration: str) -> Any:
     try:
         datasets = importlib.import_module("datasets")
     except ImportError:
-        raise PackageMissing(
-            f"'{address}' is read through the package datasets, which is not installed. "
-            f"Install it: {install_command('headstart[hub]')}."
-        ) from None
+        raise _missing(address) from None
     try:
         return datasets.load_dataset(name, configuration or None)
     except (

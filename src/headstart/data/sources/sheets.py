@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,37 @@ STATISTICS = {
 }
 
 
+_PACKAGES = {
+    **dict.fromkeys(SHEETS, "openpyxl"),
+    **dict.fromkeys(STATISTICS, "pyreadstat"),
+    ".arff": "arff",
+}
+
+
 def _package(name: str, where: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        package = {"arff": "liac-arff"}.get(name, name)
-        raise PackageMissing(
-            f"{where} is read through the package {package}, which is not installed. Install it: "
-            f"{install_command('headstart[formats]')}; or save the table as CSV."
-        ) from None
+        raise _missing(name, where) from None
+
+
+def _missing(name: str, where: str) -> PackageMissing:
+    package = {"arff": "liac-arff"}.get(name, name)
+    return PackageMissing(
+        f"{where} is read through the package {package}, which is not installed. Install it: "
+        f"{install_command('headstart[formats]')}; or save the table as CSV."
+    )
+
+
+def require_sheet(path: Path) -> None:
+    """Refuse a spreadsheet or a file of statistics whose package is not installed; read nothing.
+
+    Raises:
+        PackageMissing: If so.
+    """
+    name = _PACKAGES.get(path.suffix.lower())
+    if name is not None and find_spec(name) is None:
+        raise _missing(name, str(path))
 
 
 def read_sheet(path: Path, where: str, header: Sequence[str] | None = None) -> ListTable:

@@ -20,6 +20,7 @@ from headstart.starts.encoder import Encoder
 from headstart.starts.images.adapt import carry_over, fit_spec
 from headstart.starts.images.lite import find_lite, lite_spec, read_lite_weights
 from headstart.starts.images.local import read_local
+from headstart.starts.images.plain_pixels import build_plain_pixels
 from headstart.starts.images.quick_cnn import build_quick_cnn
 from headstart.starts.images.scratch import (
     NAMED,
@@ -46,6 +47,7 @@ from headstart.types import ImageSpec, Start
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "timm": build_timm,
     "simple-cnn": build_simple_cnn,
+    "pixels": build_plain_pixels,
     "quick-cnn": build_quick_cnn,
     "resnet18": build_resnet18,
     "vit-tiny": build_vit_tiny,

@@ -109,10 +109,11 @@ class LiteProvider(_ImageProvider):
 
 
 class ScratchProvider(_ImageProvider):
-    """``scratch/<name>``: random weights, of networks of our own and of all of timm's."""
+    """``scratch/<name>``: random weights of our own networks and of timm's; pixels without one."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
     builders: ClassVar[tuple[str, ...]] = (
+        "pixels",
         "simple-cnn",
         "quick-cnn",
         "resnet18",

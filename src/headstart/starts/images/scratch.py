@@ -1,4 +1,4 @@
-"""Starts with random weights: two small ConvNets, a ResNet-18, a small vision transformer.
+"""Starts that nothing was learned for: ConvNets, transformers, and pixels without a network.
 
 They take their input size from the data, because nothing was trained at another one: images of at
 most 64 pixels keep their size; larger ones are brought to at most 128. Normalisation is the fixed
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import StartError
+from headstart.starts.images.plain_pixels import MOST_SIDE
 from headstart.starts.images.quick_cnn import WIDTHS, quick_cnn_options
 from headstart.types import Family, ImageSpec, Start
 
@@ -27,7 +28,9 @@ POOLED_SIDE = 7
 MEAN, STD = 0.5, 0.25
 MINI_BLOCKS = 6
 
+PIXELS = "pixels"
 NAMED: dict[str, Family] = {
+    PIXELS: "linear",
     "simple-cnn": "convnet",
     **dict.fromkeys(WIDTHS, "convnet"),
     "resnet18": "convnet",
@@ -219,6 +222,8 @@ def scratch_options(
     side = size_of_data(image_size, address) if size is None else size
     if name == "simple-cnn":
         return name, {}, side
+    if name == PIXELS:
+        return name, {}, min(MOST_SIDE, side) if size is None else side
     if name in WIDTHS:
         return "quick-cnn", quick_cnn_options(name, side, channels), side
     if name == "resnet18":
@@ -265,7 +270,7 @@ def describe_scratch(name: str, family: Family) -> Start:
         family=family,
         modality="image",
         num_parameters=0,
-        licence="none (random weights)",
+        licence="none (learned from the data)" if name == PIXELS else "none (random weights)",
         pretrained_on=None,
         objective=None,
         image=None,

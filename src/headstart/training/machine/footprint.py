@@ -123,6 +123,11 @@ class LiveTensors(TorchDispatchMode):
         self.most_bytes = max(self.most_bytes, self.num_bytes)
         self.largest_bytes = max(self.largest_bytes, size)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return that PyTorch need not read its compiler for this: that takes it two seconds."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -1,15 +1,16 @@
 """Solvers of linear models on features at hand, dense or sparse: what the probe is made of.
 
-Each returns coefficients on the features as given. scikit-learn where it has the solver. Two are
-written out: logistic regression of many labels at once, because one matrix product serves all of
-them where a fit a label would read the features again and again; and ridge, because the products of
-the features, its dear part, serve every strength.
+Each returns coefficients on the features as given. Logistic regression is written out on SciPy's
+L-BFGS: of many labels at once one matrix product serves all of them, where a fit a label would read
+the features again and again; of classes it finds what scikit-learn finds, in the same time, and the
+first model of a run need not wait for that library, which takes longer to read than to solve (on a
+busy machine tens of seconds). So is ridge, because the products of the features, its dear part,
+serve every strength.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import numpy as np
 _MAX_BLOCK_NUMBERS = 2_000_000  # coefficients that L-BFGS learns at once: it keeps 25 copies
 _ROWS_A_CHUNK = 4096
 _MANY_OPERATIONS = 1e10  # of one step of a solver: from here on several threads are worth it
+_Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]
 _NO_PENALTY = 1e-13  # of the summed squares of the features: less is lost in rounding
 # What a feature is off by, at most, of its own size: rounded to float32 when it was made, when it
 # was centred and when it was scaled.
@@ -76,33 +78,29 @@ def solve_classes(
     """Fit multinomial logistic regression, a row for each class that occurs.
 
     Args:
-        features: Shape (N, D), dense or CSR.
+        features: float32, shape (N, D), dense or CSR.
         targets: int64, shape (N,).
         sample_weights: Shape (N,), or None.
         strength: Inverse L2 strength C of the summed loss.
         iterations: The most steps of L-BFGS.
         tolerance: Largest gradient, of the mean loss, that ends them.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    seen = np.unique(targets)
+    seen, codes = np.unique(targets, return_inverse=True)
     if len(seen) == 1:  # one class: it always wins, and there is nothing to separate
         nothing = np.zeros((1, features.shape[1]), dtype=np.float32)
         return Solution(seen, nothing, np.zeros(1, dtype=np.float32), 1)
-    solver = LogisticRegression(C=strength, max_iter=iterations, tol=tolerance)
-    with warnings.catch_warnings():
-        # an unconverged probe is still a valid linear layer; validation judges it
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        solver.fit(features, targets, sample_weight=sample_weights)
-    coefficients = np.asarray(solver.coef_)
-    intercept = np.asarray(solver.intercept_)
-    if len(seen) == 2 and len(coefficients) == 1:
-        # scikit-learn keeps one row for two classes: sigmoid(z) = softmax(-z/2, z/2)
-        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
-        intercept = np.concatenate([-intercept / 2, intercept / 2])
-    rows = np.asarray(solver.classes_)
-    return Solution(rows, coefficients, intercept, int(solver.n_iter_.max()))
+    weights = np.ones(len(codes)) if sample_weights is None else np.asarray(sample_weights, float)
+    penalty = 1.0 / (strength * weights.sum())
+    if len(seen) == 2:
+        loss = _loss_of_labels(codes[:, None] == 1, weights[:, None] / weights.sum())
+        layer, taken = _descend(features, loss, penalty, 1, iterations, tolerance)
+        layer = np.concatenate([-layer / 2, layer / 2], axis=1)  # sigmoid(z) = softmax(-z/2, z/2)
+    else:
+        shares = weights / weights.sum()
+        layer, taken = _descend(
+            features, _loss_of_classes(codes, shares), penalty, len(seen), iterations, tolerance
+        )
+    return Solution(seen, layer[:-1].T, layer[-1], taken)
 
 
 def solve_labels(
@@ -128,20 +126,17 @@ def solve_labels(
     """
     wanted = np.asarray(targets) != 0
     rows = np.flatnonzero(wanted.any(axis=0) & ~wanted.all(axis=0))
-    num_features = features.shape[1]
+    num_features, num = features.shape[1], len(wanted)
     block = max(1, _MAX_BLOCK_NUMBERS // (num_features + 1))
     coefficients = np.zeros((len(rows), num_features), dtype=np.float32)
     intercept = np.zeros(len(rows), dtype=np.float32)
     most = 1
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
-        found, taken = _solve_block(
-            features,
-            wanted[:, part],
-            np.ones(len(part)) if weights is None else weights[part].astype(np.float64),
-            strength,
-            iterations,
-            tolerance,
+        more = np.ones(len(part)) if weights is None else weights[part].astype(np.float64)
+        loss = _loss_of_labels(wanted[:, part], np.where(wanted[:, part], more, 1.0) / num)
+        found, taken = _descend(
+            features, loss, 1.0 / (strength * num), len(part), iterations, tolerance, ftol=1e-9
         )
         coefficients[start : start + block] = found[:-1].T
         intercept[start : start + block] = found[-1]
@@ -149,31 +144,65 @@ def solve_labels(
     return Solution(rows, coefficients, intercept, most)
 
 
-def _solve_block(
+def _loss_of_labels(wanted: np.ndarray, shares: np.ndarray) -> _Loss:
+    """Return the binary log loss: logits (N, R) to its sum and its slopes (N, R).
+
+    Args:
+        wanted: Whether an item has a label, shape (N, R).
+        shares: What each counts, shape (N, R) or (N, 1).
+    """
+    signs = np.where(wanted, -1.0, 1.0)
+
+    def loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
+        against = signs * logits  # above 0 where the decision is wrong
+        # sigmoid(a) = exp(-log(1 + exp(-a))), which does not overflow
+        slopes = signs * shares * np.exp(-np.logaddexp(0.0, -against))
+        return float((shares * np.logaddexp(0.0, against)).sum()), slopes
+
+    return loss
+
+
+def _loss_of_classes(codes: np.ndarray, shares: np.ndarray) -> _Loss:
+    """Return the log loss of one class an item: logits (N, R) to its sum and its slopes (N, R).
+
+    Args:
+        codes: The right output of each item, shape (N,).
+        shares: What each item counts, shape (N,).
+    """
+    places = np.arange(len(codes))
+
+    def loss(logits: np.ndarray) -> tuple[float, np.ndarray]:
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        slopes = np.exp(shifted)
+        totals = slopes.sum(axis=1)
+        each = np.log(totals) - shifted[places, codes]
+        slopes /= totals[:, None]
+        slopes[places, codes] -= 1.0
+        return float(shares @ each), slopes * shares[:, None]
+
+    return loss
+
+
+def _descend(
     features: Any,
-    wanted: np.ndarray,
-    weights: np.ndarray,
-    strength: float,
+    loss: _Loss,
+    penalty: float,
+    num_outputs: int,
     iterations: int,
     tolerance: float,
+    *,
+    ftol: float = 64 * float(np.finfo(np.float64).eps),
 ) -> tuple[np.ndarray, int]:
-    """Return coefficients with the intercept below, shape (D + 1, R), and the steps taken."""
+    """Return coefficients with the intercept below, shape (D + 1, R), and the steps of L-BFGS."""
     from scipy.optimize import minimize
 
-    num_items, num_features = features.shape
-    num_labels = wanted.shape[1]
-    each = np.where(wanted, weights, 1.0)
-    signs = np.where(wanted, -1.0, 1.0)
-    penalty = 1.0 / (strength * num_items)
+    num_features = features.shape[1]
 
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        layer = flat.reshape(num_features + 1, num_labels)
+    def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        layer = flat.reshape(num_features + 1, num_outputs)
         weight = layer[:-1]
         logits = features @ weight.astype(features.dtype) + layer[-1]
-        against = signs * logits  # above 0 where the decision is wrong
-        total = float((each * np.logaddexp(0.0, against)).sum()) / num_items
-        # sigmoid(a) = exp(-log(1 + exp(-a))), which does not overflow
-        slopes = signs * each * np.exp(-np.logaddexp(0.0, -against)) / num_items
+        total, slopes = loss(logits)
         gradient = np.empty_like(layer)
         gradient[:-1] = features.T @ slopes.astype(features.dtype)
         gradient[:-1] += penalty * weight
@@ -181,13 +210,13 @@ def _solve_block(
         return total + 0.5 * penalty * float((weight**2).sum()), gradient.ravel()
 
     found = minimize(
-        loss,
-        np.zeros((num_features + 1) * num_labels),
+        value,
+        np.zeros((num_features + 1) * num_outputs),
         method="L-BFGS-B",
         jac=True,
-        options={"maxiter": iterations, "gtol": tolerance, "ftol": 1e-9},
+        options={"maxiter": iterations, "gtol": tolerance, "ftol": ftol, "maxls": 50},
     )
-    return found.x.reshape(num_features + 1, num_labels), max(1, int(found.nit))
+    return found.x.reshape(num_features + 1, num_outputs), max(1, int(found.nit))
 
 
 def prepare_ridge(features: np.ndarray, targets: np.ndarray) -> Callable[[float], Solution]:

@@ -1,11 +1,11 @@
 """What a simple, quick method reaches on the same items, beside every run: one file a method.
 
-A text run shows TF-IDF with a linear model; where words are told of a dictionary and a linear
-tagger, where texts are written the text itself and a translation memory, where answers are
-found the first sentence and what stands beside the question's words; a table run gradient-boosted
-trees; a start that knows texts what it says by the names of classes; what has columns beside it
-each of both alone. None is tuned, and none is claimed to lose: the report says which won. The
-predictor that knows nothing but train's targets is the task's own
+A text run shows TF-IDF with a linear model, an image run one of pixels; where words are told of a
+dictionary and a linear tagger, where texts are written the text itself and a translation memory,
+where answers are found the first sentence and what stands beside the question's words; a table run
+gradient-boosted trees; a start that knows texts what it says by the names of classes; what has
+columns beside it each of both alone. None is tuned, and none is claimed to lose: the report says
+which won. The predictor that knows nothing but train's targets is the task's own
 (``Task.baseline``).
 """
 
@@ -28,6 +28,7 @@ from headstart.tuning.baselines.looking_up import (
     NEAREST,
     NEAREST_BASELINE,
 )
+from headstart.tuning.baselines.pixels import PIXELS, PIXELS_BASELINE
 from headstart.tuning.baselines.tagger import (
     DICTIONARY,
     DICTIONARY_BASELINE,
@@ -45,6 +46,7 @@ from headstart.types import Dataset
 _LAST_SECONDS = 2.5  # of work: figures, their intervals and the page
 BASELINES: dict[str, Baseline] = {
     "TF-IDF + linear": TFIDF_BASELINE,
+    PIXELS: PIXELS_BASELINE,
     "gradient boosting": BOOSTING_BASELINE,
     DICTIONARY: DICTIONARY_BASELINE,
     LINEAR: LINEAR_BASELINE,
@@ -88,7 +90,7 @@ def run_baselines(items: Items, setup: TrainingSetup, budget: Budget) -> list[Ri
             rest,
             f"The baseline {name}",
             partial(baseline.run, items, setup, budget),
-            library="sklearn",
+            library=baseline.library,
         )
         for name, baseline in BASELINES.items()
         if baseline.applies(items.dataset, setup)

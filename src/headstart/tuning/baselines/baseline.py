@@ -37,12 +37,14 @@ class Baseline:
         says_more: Whether it says anything beside a fine-tuned model that reads the same.
         seconds: About what it takes.
         run: Its answers for the test items; None, and a note, where the budget leaves it no time.
+        library: What may have to be read for it first, as ``in_time`` takes it.
     """
 
     modality: Modality | None
     says_more: Callable[[Dataset, TrainingSetup], bool]
     seconds: Callable[[Dataset, TrainingSetup], float]
     run: Callable[[Items, TrainingSetup, Budget], Rival | None]
+    library: str | None = "sklearn"
 
     def applies(self, dataset: Dataset, setup: TrainingSetup) -> bool:
         """Return whether it is shown beside a model of these data."""

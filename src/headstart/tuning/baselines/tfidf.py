@@ -86,4 +86,6 @@ def _fit(items: Items, tuned: TrainingSetup) -> Rival:
     return Rival(TFIDF, setup.model.task.decisions(model_outputs(setup.model, logits)))
 
 
-TFIDF_BASELINE = Baseline(modality="text", says_more=_says_more, seconds=_seconds, run=_run)
+TFIDF_BASELINE = Baseline(
+    modality="text", says_more=_says_more, seconds=_seconds, run=_run, library=None
+)
