@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,12 @@ from headstart.bundles.manifest import check_files
 from headstart.bundles.records import BundleRecord, read_bundle_record
 from headstart.bundles.session import MODEL, OnnxSession
 from headstart.errors import DataError, ExportError
-from headstart.preprocessing import ImageTextPreprocess
 from headstart.tasks import Task, find_task
 from headstart.tasks.matched import best_of
 from headstart.types import Inputs, Prediction, Schema
+
+if TYPE_CHECKING:
+    from headstart.preprocessing import ImageTextPreprocess
 
 TEXTS = "texts.onnx"
 _IMAGE, _TEXT, _ROWS = "image", "text", "rows"  # parts of names in the file of golden samples
@@ -137,6 +139,8 @@ def open_pair(folder: Path, *, num_threads: int = 1, is_whole: bool = True) -> P
     Raises:
         ExportError: If a file is missing, damaged, or not what was exported.
     """
+    from headstart.preprocessing import ImageTextPreprocess  # it reads images by Pillow
+
     version = check_files(folder)[:12] if is_whole else ""
     record = read_bundle_record(folder)
     preprocess = preprocess_of(record.members[0], folder)

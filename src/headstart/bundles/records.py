@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.decoding import WritingRules
 from headstart.errors import ExportError, OptionError, StartError
-from headstart.preprocessing import KINDS, ImageTextPreprocess, check_preprocess
+from headstart.preprocessing import KINDS, check_preprocess
 from headstart.tasks import find_task
 from headstart.types import PLAINLY, Deciding, Schema
 
@@ -145,7 +145,7 @@ def _checked(found: Mapping[str, Any]) -> BundleRecord:
     writes = len(kinds) == 1 and KINDS[kinds[0]].writes
     if not writes == task.tells_texts == (rules is not None):
         raise ValueError(f"members of {kinds} for {task.name} that write by {rules}")
-    matches = kinds == [ImageTextPreprocess.kind]
+    matches = len(kinds) == 1 and KINDS[kinds[0]].matches
     if matches != task.matches_texts:
         raise ValueError(f"members of {kinds} for {task.name}")
     writing = None if rules is None else WritingRules.from_json(rules)

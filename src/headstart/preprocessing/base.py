@@ -58,6 +58,7 @@ class Preprocess:
         is_instant: Whether preparing a sample takes next to nothing.
         is_pair: Whether a sample is two texts.
         writes: Whether what it is for writes texts.
+        matches: Whether what it is for matches images and texts.
     """
 
     kind: ClassVar[str]
@@ -65,6 +66,7 @@ class Preprocess:
     is_instant: ClassVar[bool] = False
     is_pair: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+    matches: ClassVar[bool] = False
 
     @property
     def main(self) -> Preprocess:

@@ -157,6 +157,7 @@ class ImageTextPreprocess(Preprocess):
     image: ImagePreprocess
     text: TokenPreprocess
     kind: ClassVar[str] = "image_text"
+    matches: ClassVar[bool] = True
     modality: ClassVar[Modality] = "image"
 
     @property

@@ -270,7 +270,7 @@ def takes(record: Callable[P, Stating]) -> Callable[[Callable[[Stating], R]], Ca
                 _refuse_for_load(verb.__name__, kwargs, signature)
                 raise TypeError(f"{verb.__name__}(): {error}") from None
             said = record(*map(_plain, args), **{k: _plain(v) for k, v in kwargs.items()})
-            said = replace(said, **_as_several(said, options))  # type: ignore[type-var]
+            said = replace(said, **_as_several(said, options))
             launch_if_asked(verb.__name__, getattr(said, "num_processes", 1))
             with quietly(bool(getattr(said, "quiet", False))):
                 return body(said)

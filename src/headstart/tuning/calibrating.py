@@ -40,8 +40,9 @@ def temperature_of(task: Task, logits: Rows, targets: Rows) -> float:
 
 def _bounded(task: Task, logits: Rows, targets: Rows, temperature: float) -> float:
     """Return the temperature, raised where a model would be surer than val can show."""
-    is_one_of = task.is_exclusive and isinstance(logits, np.ndarray) and logits.ndim == 2
-    if not is_one_of or len(targets) == 0:
+    if not (task.is_exclusive and isinstance(logits, np.ndarray) and logits.ndim == 2):
+        return temperature
+    if len(targets) == 0:
         return temperature
     return no_surer(logits, array_of(targets), temperature)
 

@@ -113,8 +113,8 @@ def settle(
         return parts, asked, findings
     if (tagged := tagged_options([table for table, _ in parts], options)) is not None:
         return parts, tagged, findings
-    if (told := dialogue_options([table for table, _ in parts], options)) is not None:
-        return parts, told, findings
+    if (spoken := dialogue_options([table for table, _ in parts], options)) is not None:
+        return parts, spoken, findings
     first = parts[0][0]
     target = options.target_among(first.columns)
     stated = getattr(first, "target", None)
