@@ -119,7 +119,8 @@ def test_metrics_have_the_documented_shape(run):
         accuracy = np.trace(matrix) / num
         assert part["figures"]["accuracy"]["value"] == pytest.approx(accuracy)
     ladder = metrics["before_after"]["figures"]
-    assert list(ladder) == ["majority class", "frozen start + linear probe", "fine-tuned"]
+    expected = ["majority class", "frozen start + linear probe", "pixels + linear", "fine-tuned"]
+    assert list(ladder) == expected
     for figure in ladder.values():
         check_figure(figure)
     assert ladder["fine-tuned"]["value"] == metrics["test"]["figures"]["accuracy"]["value"] > 0.9

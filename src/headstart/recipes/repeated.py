@@ -137,10 +137,11 @@ def _refuse_words(options: FinetuneOptions | FitOptions, dataset: Dataset) -> No
     task, has_parts = find_task(dataset.schema.task), bool(dataset.schema.parts)
     said = {"--folds": options.folds, "--learning-curve": options.learning_curve and not has_parts}
     names = [name for name, value in said.items() if value]
-    if names and (task.is_answered_whole or has_parts):
+    if names and (has_parts or not task.is_answered_whole):
+        what = "several targets" if has_parts else task.words.told
         divide = "divides" if len(names) == 1 else "divide"
         raise OptionError(
-            f"{' and '.join(names)} {divide} data anew, and {dataset.name} has {task.words.told} "
+            f"{' and '.join(names)} {divide} data anew, and {dataset.name} has {what} "
             f"({task.name}), which is not done yet; expected one answer a sample. Leave "
             f"{' and '.join(names)} out; --seeds trains on the same splits."
         )
