@@ -110,7 +110,7 @@ def test_the_guide_names_every_variable_of_ours() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")]
     ours = {name for text in sources for name in re.findall(r"HEADSTART_[A-Z_]+[A-Z]", text)}
     told = {re.findall(r"`(\w+)", row[0])[0] for row in rows("Environment variables")}
-    # these one process of a command tells another (when it began, where it listens): nobody sets them
+    # one process of a command tells another: when it began, where it listens; nobody sets these
     own = {"HEADSTART_BEGAN", "HEADSTART_KEPT"}
     assert {name for name in told if name.startswith("HEADSTART")} == ours - own
 
