@@ -304,8 +304,8 @@ def open_writer(folder: Path, *, num_threads: int = 1, is_whole: bool = True) ->
     # imported where one is opened: a server of other bundles does without
     from headstart.preprocessing import DialoguePreprocess, SequencePreprocess
 
-    kinds = SequencePreprocess | DialoguePreprocess
-    assert isinstance(preprocess, kinds), "records.py has checked its kind"
+    # records.py has checked its kind
+    assert isinstance(preprocess, SequencePreprocess | DialoguePreprocess)
     is_pair = isinstance(preprocess, SequencePreprocess)
     inputs = preprocess.exported_inputs
     writer = OnnxWriter(folder, inputs, is_pair=is_pair, num_threads=num_threads)
