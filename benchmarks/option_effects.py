@@ -238,16 +238,21 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def measure(
-    path: Path, names: Sequence[str], seeds: Sequence[int], precision: str | None = None
+    path: Path,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    precision: str | None = None,
+    only: Sequence[str] = ("",),
 ) -> None:
     """Train what the file does not hold yet, in the sets' own number format or in another."""
+    effects = [e for e in EFFECTS if any(word in e.name for word in only)]
     zoo_starts.install()
     data = Path(os.environ["HEADSTART_DATA"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     known = {(row["target"], row["option"], int(row["seed"])) for row in read_rows(path)}
     for seed in seeds:
         for name in names:
-            wanted = [e for e in EFFECTS if name in e.sets and (name, e.name, seed) not in known]
+            wanted = [e for e in effects if name in e.sets and (name, e.name, seed) not in known]
             if not wanted:
                 continue
             with unheard():
@@ -355,10 +360,11 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--precision", choices=["fp32", "bf16"], help="each set's own otherwise")
+    parser.add_argument("--only", nargs="+", default=[""], help="options whose names hold a word")
     parser.add_argument("--figure", choices=FIGURES, help="for the table; each set's own")
     args = parser.parse_args()
     if args.what == "measure":
-        measure(args.out, args.sets, args.seeds, args.precision)
+        measure(args.out, args.sets, args.seeds, args.precision, args.only)
     elif args.what == "table":
         print(table(args.out, args.figure))
     else:

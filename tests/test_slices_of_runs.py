@@ -83,3 +83,13 @@ def test_the_target_is_no_column_to_slice_by_and_no_other_is_proposed(run, heard
 def test_one_column_may_be_named_as_it_is(run):
     named = hs.evaluate(run, slice="region").slices
     assert named == hs.evaluate(run, slice=["region"]).slices
+
+
+def test_what_a_training_has_settled_is_not_told_after_it(tmp_path):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.normal(size=150)})
+    frame["price"] = 3.0 * frame["x"] + draw.normal(size=150)
+    out = str(tmp_path / "run")
+    made = hs.finetune(hs.load(frame, label="price"), start="scratch/linear", out=out, device="cpu")
+    assert "--task" in made.report()
+    assert "--task" not in hs.evaluate(made, hs.load(frame, label="price")).report()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from headstart.model import Ensemble
     from headstart.types import Inputs, Rows
 
+_SETTLED = ("task", "imbalance")  # what is to be told of data before a training, not after it
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -155,7 +157,8 @@ def evaluate(
         argument = schema.argument
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     counts = {"test": len(test)}
-    findings = [*_unread(test), *dataset.findings, *left_out, *test.findings]
+    read = [found for found in dataset.findings if found.kind not in _SETTLED]
+    findings = [*_unread(test), *read, *left_out, *test.findings]
     about = {
         "name": dataset.name,
         "counts": counts,

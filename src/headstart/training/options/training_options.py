@@ -238,7 +238,8 @@ class TrainingOptions(CommonOptions):
         float,
         Option(
             sentence="Alpha of cutmix; 0 is off. For images.",
-            measured="1 costs 3.5 and 10.9 points in short trainings from random weights",
+            measured="1 costs 3.5 points of digits in a short training from random weights, and "
+            "makes no difference beyond noise to CIFAR-10 at 20:1 and to 240 photographs",
             low=0.0,
             modalities=("image",),
             needs="loops",
