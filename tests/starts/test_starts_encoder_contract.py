@@ -22,7 +22,6 @@ from headstart.types import ImageSpec
 
 # name, size, drop_path it accepts, fewest groups of layers
 NETWORKS = [
-    ("pixels", 28, 0.0, 0),
     ("simple-cnn", 28, 0.0, 3),
     ("quick-cnn", 32, 0.0, 4),
     ("resnet18", 32, 0.1, 9),

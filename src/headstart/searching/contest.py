@@ -135,7 +135,7 @@ class _Contest:
         if jobs and not self.pool.contenders:  # without one there is no run
             jobs[0] = replace(jobs[0], needed=float("-inf"))
         self.crew.run("heads", jobs, partial(self._end, "solved for"), ends=ends)
-        self._put_by(specs)
+        self._put_by([spec for spec in specs if spec in self.pool.specs.values()])  # was made
 
     def _put_by(self, specs: Sequence[ArmSpec]) -> None:
         """Put time by for the test passes of what is slower than all before it."""

@@ -16,7 +16,7 @@ from headstart.evaluation import fold_temperatures, no_surer
 from headstart.model import Calibrated, Model, model_outputs
 from headstart.objectives import item_losses
 from headstart.tasks import Task, array_of
-from headstart.types import Inputs, Rows
+from headstart.types import Inputs, Ragged, Rows
 
 _MOST_FITTED = 5_000  # items of a fold's temperature: its error is a hundredth then
 _MOST_NUMBERS = 2_000_000  # logits of these
@@ -40,11 +40,10 @@ def temperature_of(task: Task, logits: Rows, targets: Rows) -> float:
 
 def _bounded(task: Task, logits: Rows, targets: Rows, temperature: float) -> float:
     """Return the temperature, raised where a model would be surer than val can show."""
-    if not (task.is_exclusive and isinstance(logits, np.ndarray) and logits.ndim == 2):
+    is_one_of = task.is_exclusive and not isinstance(logits, Ragged) and logits.ndim == 2
+    if not is_one_of or len(targets) == 0:
         return temperature
-    if len(targets) == 0:
-        return temperature
-    return no_surer(logits, array_of(targets), temperature)
+    return no_surer(array_of(logits), array_of(targets), temperature)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,13 @@ from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
 from headstart.tuning.arm import Tuned
-from headstart.tuning.baselines import Items, Rival, baselines_seconds, run_baselines
+from headstart.tuning.baselines import (
+    LAST_SECONDS,
+    Items,
+    Rival,
+    baselines_seconds,
+    run_baselines,
+)
 from headstart.tuning.budget import PASS_MARGIN, Budget
 from headstart.tuning.calibrating import UnseenVal, calibrate, keep_if_better
 from headstart.tuning.closer_look import Looked, look_closer
@@ -373,4 +379,4 @@ def _own_seconds(dataset: Dataset, setup: TrainingSetup, budget: Budget) -> floa
     num = len(dataset.test) + len(dataset.val)
     each = _TEXT_SECONDS if setup.model.task.tells_texts else 2e-5 * setup.model.num_outputs
     left_out = worth_seconds(dataset, setup, budget)
-    return (2.5 + each * num) * slowness(budget.load) + left_out
+    return (LAST_SECONDS + each * num) * slowness(budget.load) + left_out
