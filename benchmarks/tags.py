@@ -64,12 +64,10 @@ def show(runs: list[str]) -> None:
         folder = Path(each)
         metrics = json.loads((folder / "metrics.json").read_text())
         options = json.loads((folder / "options.json").read_text())
-        told = {**metrics["before_after"]["figures"]}
-        told["F1"] = metrics["test"]["figures"].get("f1", {})
+        told = metrics["before_after"]["figures"]
         cells = [
             f"{name} {one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
             for name, one in told.items()
-            if one
         ]
         steps = (options.get("training") or {}).get("step")
         print(f"| {folder.name} | {steps} steps | {' | '.join(cells)} |")

@@ -34,7 +34,6 @@ SAID = {
 }
 STARTS = [
     ("images", "scratch/vit-tiny"),
-    ("images", "scratch/resnet18"),
     ("images", "scratch/simple-cnn"),
     ("images", "scratch/quick-cnn-small"),
     ("images", "pip/efficientnet-lite0"),
