@@ -270,7 +270,9 @@ def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = Fals
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.argument}"
+    from headstart.tasks import argument_of
+
+    return f"headstart predict {shlex.quote(str(path))} {argument_of(dataset.schema)}"
 
 
 def settle_auto(
