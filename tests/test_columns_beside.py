@@ -265,6 +265,8 @@ def test_it_learns_what_neither_says_alone_and_says_what_each_is_worth(run):
     text = run.report()
     assert "What each column is worth" in text
     page = (run.path / "report.html").read_text()
+    for told in (page, (run.path / "README.md").read_text()):
+        assert " FILE.csv\n" in told  # rows, no texts
     assert "What each column is worth" in page
     assert "每一列的作用" in hs.report(run.path, language="zh").read_text()
 

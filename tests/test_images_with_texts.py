@@ -105,6 +105,13 @@ def test_each_image_is_told_its_text_and_each_text_its_image(run, tmp_path):
     back = hs.predict(run.path, ["red above green"], images=str(folder))
     assert back[0].label.startswith(str(folder))
     assert len(back[0].probabilities) == 60
+    top = back[0].to_json()["top"]  # which they are, by name
+    assert [one["probability"] for one in top] == sorted(back[0].probabilities)[:-6:-1]
+    assert top[0]["label"] == back[0].label
+    for page in ("README.md", "report.html"):  # predict refuses an image alone
+        assert "FILE… --texts captions.txt" in (run.path / page).read_text()
+        assert 'hs.predict("' in (run.path / page).read_text().replace("&#34;", '"')
+    assert 'texts="captions.txt")' in (run.path / "README.md").read_text()
 
 
 def test_a_run_is_a_start_and_both_stand_side_by_side(run, tmp_path):

@@ -67,6 +67,8 @@ def run(tmp_path_factory):
 def test_a_linear_model_of_pixels_learns_digits_and_is_handed_over_like_any(run, tmp_path):
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
     assert run.options["recipe"]["strategy"] == "head"
+    assert run.options["recipe"]["augment"] == "none"  # nothing is drawn for a head
+    assert "augment" not in {choice["name"] for choice in run.options["choices"]}
     images, targets = load_digits(return_X_y=True)
     said = run.predict([(images[1000].reshape(8, 8) * 15).astype(np.uint8)])
     assert said[0].label == str(targets[1000])

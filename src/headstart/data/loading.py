@@ -73,12 +73,15 @@ def load(
             a folder of such files named train, val and test, a name such as ``digits`` or
             ``mnist``, ``hf/NAME`` for a data set on the Hugging Face hub, a pandas DataFrame, a
             pyarrow Table, or ``(X, y)``: arrays or tensors of images or numbers, or texts.
-        label: Column with the targets; ``label`` when not given.
+        label: Column with the targets, or several with commas between, for example
+            ``price,sold:classification``; ``label`` when not given.
         image_column: Column with image paths or bytes; found by itself when only one fits.
         text: Column with texts; found by itself when only one fits. Two with a comma between are
             pairs of texts, for example ``premise,hypothesis``; found by itself by usual names.
-        task: What to learn: one class, several labels, or a number; decided by the label column
-            when ``auto``.
+        task: What to learn: one class, several labels, a number, entities (token-classification) or
+            tags (tagging) of words, a text for a text (seq2seq), texts or answers to prompts
+            (text-generation), answers that stand in a text, or captions of images (retrieval);
+            decided by the columns when ``auto``.
         separator: What stands between the labels of one cell, for example ``;``.
         numeric: Columns of a table to read as numbers.
         categorical: Columns of a table to read as categories.

@@ -14,6 +14,7 @@ from headstart.events import emit, hushes
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import claimed_place, disk_errors, write_atomically
+from headstart.tasks import argument_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def compare(
         record = compare_runs(finished, seed=seed)
         if place is not None:
             _write(place, record)
-        argument = finished[0].schema.facts.argument  # all are of the same data
+        argument = argument_of(finished[0].schema)  # all are of the same data
         emit("next", command=f"headstart predict {shlex.quote(record['best'])} {argument}")
     return RunComparison(record, place)
 

@@ -19,6 +19,7 @@ from headstart.recipes.run import Run
 from headstart.recipes.source import as_dataset
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import disk_errors, write_atomically
+from headstart.tasks import argument_of
 from headstart.training.options.common_options import EngineName
 from headstart.types import Data, Dataset, Finding
 
@@ -154,7 +155,7 @@ def evaluate(
         looks = _looks(model, logits, outputs, targets, test, groups)
         decided = model.task.decisions(outputs)
         parts = sliced(dataset, test.ids, model.task, decided, targets, wanted=wanted, seed=seed)
-        argument = schema.argument
+        argument = argument_of(schema)
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     counts = {"test": len(test)}
     read = [found for found in dataset.findings if found.kind not in _SETTLED]

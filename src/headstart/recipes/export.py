@@ -21,6 +21,7 @@ from headstart.exporting.exporters import (
 )
 from headstart.recipes.run import Run
 from headstart.reporting.console import attached
+from headstart.tasks import argument_of
 from headstart.types import rows_of
 
 # What a command line may give for it is asked of the function.
@@ -93,7 +94,7 @@ def export(
         EXPORTERS[fitting].write(opened.model, folder)
         emit("note", text=f"Loaded again with {fitting}: same logits to 1e-5. Written to {folder}.")
         _tell_lost(opened, fitting)
-        argument = opened.model.schema.argument
+        argument = argument_of(opened.model.schema)
         emit("next", command=f"headstart predict {shlex.quote(str(opened.path))} {argument}")
     return folder
 
@@ -118,7 +119,7 @@ def _export_whole(run: Run, folder: Path, to: str, *, int8: bool) -> None:
         f"batches of every size (allowed {agreement.allowed:.2g}). Written to {folder}."
     )
     emit("note", text=text)
-    place, argument = shlex.quote(str(folder)), run.schema.argument
+    place, argument = shlex.quote(str(folder)), argument_of(run.schema)
     told = {ONNX: f"headstart serve {place}", WEIGHTS: f"headstart predict {place} {argument}"}
     if to in told:
         emit("next", command=told[to])

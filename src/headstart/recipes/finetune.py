@@ -270,7 +270,9 @@ def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = Fals
 
 def next_command(path: Path, dataset: Dataset) -> str:
     """Return the command that comes after a run."""
-    return f"headstart predict {shlex.quote(str(path))} {dataset.schema.argument}"
+    from headstart.tasks import argument_of
+
+    return f"headstart predict {shlex.quote(str(path))} {argument_of(dataset.schema)}"
 
 
 def settle_auto(
@@ -280,12 +282,14 @@ def settle_auto(
 
     Args:
         options: What the user said.
-        dataset: Decides the augmentation, the imbalance, and what is seen of an image.
+        dataset: Decides the augmentation, the imbalance, and what is seen of an image. A head that
+            is solved for reads samples as they are.
         device: Decides the precision.
         is_built: Whether the start is a module of the user's own, which brings its preprocessing.
     """
     from headstart.preprocessing.framing import decided
     from headstart.training.machine.device import choose_precision
+    from headstart.training.options.strategies import AUTO, find_strategy
     from headstart.tuning.looking import choose_view
 
     if dataset.schema.facts.is_looked_at and not is_built:
@@ -293,7 +297,9 @@ def settle_auto(
         options = replace(options, framing=seen.framing, value_range=seen.value_range)
     augment, imbalance = options.augment, options.imbalance
     if augment == "auto":
-        augment = _choose_augmentation(dataset, "crop" if is_built else decided(options.framing))
+        framing = "crop" if is_built else decided(options.framing)
+        is_solved = options.strategy != AUTO and not find_strategy(options.strategy).loops
+        augment = "none" if is_solved else _choose_augmentation(dataset, framing)
     if imbalance == "auto":
         imbalance = _choose_imbalance(dataset)
     precision = choose_precision(options.precision, device)

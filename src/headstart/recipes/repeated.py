@@ -31,7 +31,7 @@ from headstart.recipes.source import as_dataset, default_out, spent_before
 from headstart.reporting.console import attached
 from headstart.storage.records import find_record, finished_run
 from headstart.storage.run_folder import is_claimed_only, refuse_occupied, write_atomically
-from headstart.tasks import find_task
+from headstart.tasks import argument_of, find_task
 from headstart.training.options.limits import check_options
 from headstart.types import Dataset
 
@@ -118,7 +118,7 @@ def repeated(
         course.train_on_all(on_all)
     course.conclude()
     with attached():
-        command = f"headstart predict {shlex.quote(str(served))} {dataset.schema.argument}"
+        command = f"headstart predict {shlex.quote(str(served))} {argument_of(dataset.schema)}"
         emit("next", command=command)
     return made or Run(out)
 

@@ -11,6 +11,7 @@ from headstart.recipes.run import Run
 from headstart.reporting.console import attached
 from headstart.reporting.language import Language, check_language
 from headstart.storage.run_folder import disk_errors, write_atomically
+from headstart.tasks import argument_of
 from headstart.types import Schema
 
 # What a record may raise that is JSON, but not as headstart wrote it; an unknown task, an option's.
@@ -88,7 +89,7 @@ def _next_command(run: Run) -> str:
         from headstart.pretraining.table import command_after
 
         return command_after(record["objective"], run.path)
-    return f"headstart predict {path} {Schema.from_json(record['schema']).argument}"
+    return f"headstart predict {path} {argument_of(Schema.from_json(record['schema']))}"
 
 
 def _refuse_unfinished(folder: Path) -> None:

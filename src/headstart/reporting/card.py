@@ -14,7 +14,14 @@ import json
 import re
 from typing import Any
 
-from headstart.reporting.measures import Json, end_of, format_measure, ladder_of, task_of
+from headstart.reporting.measures import (
+    Json,
+    asked_as,
+    end_of,
+    format_measure,
+    ladder_of,
+    task_of,
+)
 from headstart.reporting.page_head import command_of
 from headstart.reporting.wording import (
     data_title,
@@ -25,7 +32,7 @@ from headstart.reporting.wording import (
     outcome,
     start_address,
 )
-from headstart.types import MODALITIES, PAIRS
+from headstart.types import MODALITIES
 
 CARD = "README.md"
 _MAX_CLASSES = 50
@@ -179,11 +186,9 @@ def _figures(metrics: Json) -> list[str]:
 
 def _usage(model: Json) -> list[str]:
     schema = model.get("schema") or {}
-    facts = MODALITIES.get(schema.get("modality", ""))
-    if facts is None:
+    if schema.get("modality", "") not in MODALITIES or not schema.get("task"):
         return ["See `report.html`."]
-    argument = PAIRS if schema.get("sides") else facts.argument
-    given = argument.strip("'").replace("…", "")
+    argument, given = asked_as(schema)
     return [
         "```bash",
         f"headstart predict FOLDER {argument}",
@@ -193,7 +198,7 @@ def _usage(model: Json) -> list[str]:
         "```python",
         "import headstart as hs",
         "",
-        f'hs.predict("FOLDER", ["{given}"])[0]',
+        f'hs.predict("FOLDER", {given})[0]',
         "```",
     ]
 

@@ -37,6 +37,19 @@ def task_of(metrics: Json) -> Task | None:
     return find_task(name) if name else None
 
 
+def asked_as(schema: Json) -> tuple[str, str]:
+    """Return what ``predict`` is given after a run, in a shell and in Python."""
+    from headstart.tasks import argument_of, find_task
+    from headstart.types import Schema
+
+    sides, beside = (tuple(schema.get(name) or ()) for name in ("sides", "beside"))
+    read = Schema(schema["modality"], schema["task"], (), sides=sides, beside=beside)
+    given = read.argument.strip("'").replace("…", "")
+    among = find_task(read.task).chosen_among
+    further = f', {among[0]}="{among[1]}"' if among else ""
+    return argument_of(read), f'["{given}"]{further}'
+
+
 def ladder_of(metrics: Json) -> tuple[Measure | None, dict[str, Json]]:
     """Return what ``before_after`` compares the predictors by, and the figure of each."""
     compared, task = metrics.get("before_after") or {}, task_of(metrics)

@@ -11,7 +11,7 @@ import shlex
 from datetime import datetime
 
 from headstart.reporting.language import say
-from headstart.reporting.measures import Json, format_value_alone, task_of
+from headstart.reporting.measures import Json, asked_as, format_value_alone, task_of
 from headstart.reporting.wording import (
     data_title,
     format_bytes,
@@ -25,7 +25,7 @@ from headstart.reporting.wording import (
     outcome,
 )
 from headstart.tasks import TASKS
-from headstart.types import MODALITIES, PAIRS
+from headstart.types import MODALITIES
 
 
 def verdict_view(metrics: Json) -> Json | None:
@@ -103,19 +103,18 @@ def use_view(model: Json) -> Json | None:
     facts, task = MODALITIES.get(schema.get("modality", "")), TASKS.get(schema.get("task", ""))
     if facts is None or task is None:
         return None
-    argument = PAIRS if schema.get("sides") else facts.argument
-    given = argument.strip("'").replace("…", "")
+    argument, given = asked_as(schema)
     if task.tells_words:
         told = "spans"
     else:
         told = "label, found.probability" if task.has_classes else "value"
     told = "label, found.probability" if task.finds_texts else told
+    told = "label, found.probability" if task.chosen_among else told
+    told = "text" if task.tells_texts else told
     further = ["headstart serve RUN", "headstart export RUN --to onnx --out BUNDLE"]
-    if task.tells_texts:  # of these there are no bundles to export or serve
-        told, further = "label", ["headstart export RUN --to transformers --out FOLDER"]
     return {
         "shell": [f"headstart predict RUN {argument}", *further],
-        "python": f'import headstart as hs\n\nfor found in hs.predict("RUN", ["{given}"]):\n'
+        "python": f'import headstart as hs\n\nfor found in hs.predict("RUN", {given}):\n'
         f"    print(found.name, found.{told})",
     }
 

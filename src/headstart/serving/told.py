@@ -10,8 +10,7 @@ from headstart.serving.models import AnyModel, ServedModel
 from headstart.serving.pairs import Matched
 from headstart.serving.writers import ServedWriter, Texts
 from headstart.types import Prediction
-
-TOP = 5
+from headstart.types.figures import foremost
 
 
 def named(model: AnyModel) -> dict[str, str]:
@@ -43,13 +42,11 @@ def told(prediction: Prediction, model: ServedModel) -> dict[str, Any]:
 
 def _best(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
     """Return the label of an answer, its probability, and the best five of all labels."""
-    pairs = zip(labels, prediction.probabilities, strict=True)
-    best = sorted(pairs, key=lambda pair: -pair[1])[:TOP]
     assert math.isfinite(prediction.probability)
     return {
         "name": prediction.name,
         "label": prediction.label,
         "probability": prediction.probability,
-        "top": [{"label": label, "probability": share} for label, share in best],
+        "top": foremost(labels, prediction.probabilities),
         **prediction.beside,
     }

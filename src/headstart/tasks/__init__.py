@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.tasks.text_generation import TEXT_GENERATION
     from headstart.tasks.token_classification import TAGGING, TOKEN_CLASSIFICATION
     from headstart.tasks.words import Pairing, TaskWords
+    from headstart.types import Schema
 
 TASKS: PlacedTable[Task] = PlacedTable(
     {
@@ -102,6 +103,18 @@ def find_task(name: str) -> Task:
     return task
 
 
+def argument_of(schema: Schema) -> str:
+    """Return what ``headstart predict`` is given after a run, as a person would write it.
+
+    Example:
+        >>> from headstart.types import Schema
+        >>> argument_of(Schema("image", "retrieval", ()))
+        'FILE… --texts captions.txt'
+    """
+    among = find_task(schema.task).chosen_among
+    return f"{schema.argument} --{among[0]} {among[1]}" if among else schema.argument
+
+
 __all__ = [
     "CLASSIFICATION",
     "MULTI_LABEL",
@@ -120,6 +133,7 @@ __all__ = [
     "Task",
     "TaskWords",
     "TextColumn",
+    "argument_of",
     "array_of",
     "encode_targets",
     "find_task",

@@ -43,6 +43,8 @@ class TaskFacts:
         is_chosen_by_texts: Whether ``validation_score`` reads texts; else none need be written.
         written_as: Of these the kind of preprocessing, a row of ``preprocessing.KINDS``.
         plain_start: The start that is tried where nobody names one, where a task has its own.
+        chosen_among: Of a model that is told what to choose among, the option of ``predict`` that
+            says it, and a file; else empty.
         transformers_problem: What transformers' sequence classifiers call it; empty: nothing.
         hub_task: The hub's own word for it; empty where that is made of the samples' and this one.
         deciding: How answers are made of outputs; a model's own task has what was tuned for it.
@@ -70,6 +72,7 @@ class TaskFacts:
     is_chosen_by_texts: bool = True
     written_as: str = ""
     plain_start: str = ""
+    chosen_among: tuple[()] | tuple[str, str] = ()
     transformers_problem: str = ""
     hub_task: str = ""
     deciding: Deciding = PLAINLY

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.types import Prediction
+from headstart.types.figures import foremost
 
 
 def shares(alike: np.ndarray) -> np.ndarray:
@@ -17,7 +18,7 @@ def shares(alike: np.ndarray) -> np.ndarray:
 
 
 def best_of(names: Sequence[str], candidates: Sequence[str], alike: np.ndarray) -> list[Prediction]:
-    """Return the likeliest candidate of each sample, with the probabilities of all of them.
+    """Return the likeliest candidate of each sample, the best few, and the probabilities of all.
 
     Args:
         names: What a person calls each of N samples.
@@ -26,6 +27,7 @@ def best_of(names: Sequence[str], candidates: Sequence[str], alike: np.ndarray) 
     """
     found = []
     for name, row in zip(names, shares(alike) if len(alike) else (), strict=True):
-        best = int(row.argmax())
-        found.append(Prediction(name, candidates[best], float(row[best]), tuple(row.tolist())))
+        best, of_all = int(row.argmax()), tuple(row.tolist())
+        top = foremost(candidates, of_all)
+        found.append(Prediction(name, candidates[best], of_all[best], of_all, top=top))
     return found

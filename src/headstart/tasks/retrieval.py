@@ -353,6 +353,7 @@ RETRIEVAL = RetrievalTask(
     head="pair",
     written_as="image_text",
     plain_start="pip/efficientnet-lite0+pip/all-minilm-l6-v2",
+    chosen_among=("texts", "captions.txt"),
     stratified="at random, each image with all of its captions",
     words=TaskWords(
         told="captions to match",

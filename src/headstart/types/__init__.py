@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
-    PAIRS,
     ROWS,
     BadSample,
     Data,
@@ -76,7 +75,6 @@ __all__ = [
     "CUT_MOST",
     "GROWN",
     "MODALITIES",
-    "PAIRS",
     "PLAINLY",
     "ROWS",
     "SOLVED",

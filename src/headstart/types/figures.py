@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Literal
 from headstart.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headstart.types.data import BadSample
 
 
 _MAX_SHOWN = 100  # rows of a table in a notebook
+_TOP = 5
+
+
+def foremost(labels: Sequence[str], shares: Iterable[float]) -> tuple[dict[str, object], ...]:
+    """Return the likeliest five of all labels, each with its probability, as JSON has them."""
+    best = sorted(zip(labels, shares, strict=True), key=lambda pair: -pair[1])[:_TOP]
+    return tuple({"label": label, "probability": share} for label, share in best)
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,8 @@ class Prediction:
         low: Lower end of the interval that holds the number with the stated coverage; None where
             none is stated.
         high: The same upwards.
+        top: The likeliest few as ``foremost`` names them, where what is chosen among is no list of
+            classes that stands in the model.
         guess: What ``label`` would be, were the model sure enough; None where it is, or always
             answers.
         parts: Of several targets what is said of each, by its label; None where there is one.
@@ -135,6 +144,7 @@ class Prediction:
     low: float | None = None
     high: float | None = None
     guess: str | None = None
+    top: tuple[Mapping[str, object], ...] = ()
     parts: Mapping[str, Prediction] | None = None
 
     @property
@@ -145,7 +155,7 @@ class Prediction:
     @property
     def beside(self) -> dict[str, object]:
         """What is told beside the answer, by name; empty for a model that tells no more."""
-        told = {"possible": self.possible, "low": self.low, "high": self.high, "guess": self.guess}
+        told = {name: getattr(self, name) for name in ("top", "possible", "low", "high", "guess")}
         return {name: value for name, value in told.items() if value not in (None, ())}
 
     def to_json(self) -> dict[str, object]:
