@@ -7,7 +7,8 @@ know of the folder, and the one way from a sample to an answer, stands here. Not
 
 from headstart.bundles.answering import Bundle, BundleMember, open_bundle
 from headstart.bundles.equality import BATCHES, Agreement, compare_logits, num_compared
-from headstart.bundles.golden import GOLDEN, golden_bytes, verify_bundle
+from headstart.bundles.golden import golden_bytes, verify_bundle
+from headstart.bundles.golden_file import GOLDEN
 from headstart.bundles.manifest import MANIFEST, check_files, manifest_bytes
 from headstart.bundles.records import BUNDLE, BundleRecord, MemberRecord, read_bundle_record
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +10,10 @@ import numpy as np
 
 from headstart.bundles.answering import Arrays, Bundle, open_bundle
 from headstart.bundles.equality import Agreement, compare_logits
+from headstart.bundles.golden_file import golden_file, golden_file_bytes, otherwise
 from headstart.errors import DataError, ExportError
 from headstart.types import Prediction, Ragged, Rows
 
-GOLDEN = "golden.npz"
 _ANSWERS, _LOGITS = "answers", "logits"
 NUM_GOLDEN = 5
 
@@ -34,9 +32,7 @@ def golden_bytes(
     for place, (own, made) in enumerate(zip(arrays, logits, strict=True)):
         content |= {f"{place}.{name}": array for name, array in own.items()}
         content[f"{place}.{_LOGITS}"] = made.whole if isinstance(made, Ragged) else made
-    file = io.BytesIO()
-    np.savez(file, **content)  # type: ignore[arg-type]
-    return file.getvalue()
+    return golden_file_bytes(content)
 
 
 def verify_bundle(folder: Path, *, num_threads: int = 1) -> tuple[Bundle, Agreement]:
@@ -94,7 +90,7 @@ def _check_answers(bundle: Bundle, logits: Sequence[Rows]) -> None:
     Raises:
         ExportError: If it says something else of them than the run has said.
     """
-    with np.load(bundle.path / GOLDEN, allow_pickle=False) as file:
+    with golden_file(bundle.path) as file:
         told = file[_ANSWERS].tolist() if _ANSWERS in file.files else None
     outputs = bundle.outputs(logits)
     found = [_said(one) for one in bundle.predictions([""] * len(outputs), outputs)]
@@ -112,28 +108,17 @@ def _said(answer: Prediction) -> str:
 
 
 def _unlike(bundle: Bundle, how: str) -> ExportError:
-    return ExportError(
-        f"{bundle.path} does not answer its golden samples as it did when it was exported: {how}. "
-        "Expected the same answers. Use the release of onnxruntime that "
-        f"{bundle.record.versions.get('onnxruntime', 'it was exported with')} names, or export the "
-        "run again."
-    )
+    return otherwise(bundle.path, bundle.record, "answer", how)
 
 
 def _read_golden(bundle: Bundle) -> tuple[list[Arrays], list[Rows]]:
     """Return inputs and logits of each member."""
     arrays: list[Arrays] = []
     logits: list[Rows] = []
-    try:
-        with np.load(bundle.path / GOLDEN, allow_pickle=False) as file:
-            for place in range(len(bundle.members)):
-                arrays.append({name: file[f"{place}.{name}"] for name in _names(file, place)})
-                logits.append(file[f"{place}.{_LOGITS}"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ExportError(
-            f"{bundle.path / GOLDEN} is damaged ({type(error).__name__}: {error}); expected the "
-            "golden samples that headstart wrote. Export the run again."
-        ) from error
+    with golden_file(bundle.path) as file:
+        for place in range(len(bundle.members)):
+            arrays.append({name: file[f"{place}.{name}"] for name in _names(file, place)})
+            logits.append(file[f"{place}.{_LOGITS}"])
     return arrays, logits
 
 

@@ -7,8 +7,6 @@ keeps is searched without the bundle.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +17,7 @@ import numpy as np
 
 from headstart.bundles.answering import Arrays, demand_whole, preprocess_of
 from headstart.bundles.equality import Agreement, compare_logits
-from headstart.bundles.golden import GOLDEN
+from headstart.bundles.golden_file import golden_file, golden_file_bytes, otherwise
 from headstart.bundles.manifest import check_files
 from headstart.bundles.records import BundleRecord, read_bundle_record
 from headstart.bundles.session import MODEL, OnnxSession
@@ -167,9 +165,7 @@ def pair_golden_bytes(images: Arrays, texts: Arrays, rows: tuple[np.ndarray, np.
     for kind, arrays, made in zip((_IMAGE, _TEXT), (images, texts), rows, strict=True):
         content |= {f"{kind}.{name}": array for name, array in arrays.items()}
         content[f"{kind}.{_ROWS}"] = made
-    file = io.BytesIO()
-    np.savez(file, **content)  # type: ignore[arg-type]
-    return file.getvalue()
+    return golden_file_bytes(content)
 
 
 def compare_pairs(
@@ -195,18 +191,12 @@ def verify_pair(folder: Path, *, num_threads: int = 1) -> tuple[PairBundle, Agre
         ExportError: If a file is not what was exported, or a likeness is another.
     """
     bundle = open_pair(folder, num_threads=num_threads)
-    try:
-        with np.load(folder / GOLDEN, allow_pickle=False) as file:
-            given = [
-                {one.name: file[f"{kind}.{one.name}"] for one in network.inputs}
-                for kind, network in ((_IMAGE, bundle.images), (_TEXT, bundle.texts))
-            ]
-            expected = file[f"{_IMAGE}.{_ROWS}"], file[f"{_TEXT}.{_ROWS}"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ExportError(
-            f"{folder / GOLDEN} is damaged ({type(error).__name__}: {error}); expected the golden "
-            "samples that headstart wrote. Export the run again."
-        ) from error
+    with golden_file(folder) as file:
+        given = [
+            {one.name: file[f"{kind}.{one.name}"] for one in network.inputs}
+            for kind, network in ((_IMAGE, bundle.images), (_TEXT, bundle.texts))
+        ]
+        expected = file[f"{_IMAGE}.{_ROWS}"], file[f"{_TEXT}.{_ROWS}"]
     try:
         made = bundle.images.run(given[0]), bundle.texts.run(given[1])
         agreement = compare_pairs(made, expected)
@@ -219,9 +209,4 @@ def verify_pair(folder: Path, *, num_threads: int = 1) -> tuple[PairBundle, Agre
 
 
 def _unlike(bundle: PairBundle, how: str) -> ExportError:
-    known = bundle.record.versions.get("onnxruntime", "it was exported with")
-    return ExportError(
-        f"{bundle.path} does not embed its golden samples as it did when it was exported: {how}. "
-        f"Expected the same. Use the release of onnxruntime that {known} names, or export the run "
-        "again."
-    )
+    return otherwise(bundle.path, bundle.record, "embed", how)

@@ -7,9 +7,7 @@ not change all that follows.
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.bundles.equality import Agreement, compare_logits
-from headstart.bundles.golden import GOLDEN
+from headstart.bundles.golden_file import golden_file, golden_file_bytes, otherwise
 from headstart.bundles.writing import Arrays, WritingBundle, open_writer
 from headstart.decoding import Steps
 from headstart.decoding.following import brief, follow, likeliest
@@ -80,7 +78,6 @@ def written_golden_bytes(arrays: Arrays, written: Written, texts: Sequence[str])
         texts: The same as texts.
     """
     lengths = np.array([len(ids) for ids in written.told], np.int64)
-    file = io.BytesIO()
     content = {
         **arrays,
         _TOLD: np.concatenate([np.array(ids, np.int64) for ids in written.told]),
@@ -89,8 +86,7 @@ def written_golden_bytes(arrays: Arrays, written: Written, texts: Sequence[str])
         _LOGITS: written.logits,
         _TEXTS: np.array([json.dumps(text) for text in texts]),
     }
-    np.savez(file, **content)  # type: ignore[arg-type]
-    return file.getvalue()
+    return golden_file_bytes(content)
 
 
 def verify_writer(folder: Path, *, num_threads: int = 1) -> tuple[WritingBundle, Agreement]:
@@ -104,18 +100,12 @@ def verify_writer(folder: Path, *, num_threads: int = 1) -> tuple[WritingBundle,
         ExportError: If a file is not what was exported, or what it says is another.
     """
     bundle = open_writer(folder, num_threads=num_threads)
-    try:
-        with np.load(folder / GOLDEN, allow_pickle=False) as file:
-            arrays = {one.name: file[one.name] for one in bundle.writer.inputs}
-            ends = np.cumsum(file[_LENGTHS])[:-1]
-            told = [ids.tolist() for ids in np.split(file[_TOLD], ends)]
-            expected = Written(told, file[_LIKELIEST], file[_LOGITS])
-            texts = [json.loads(text) for text in file[_TEXTS].tolist()]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ExportError(
-            f"{folder / GOLDEN} is damaged ({type(error).__name__}: {error}); expected the golden "
-            "samples that headstart wrote. Export the run again."
-        ) from error
+    with golden_file(folder) as file:
+        arrays = {one.name: file[one.name] for one in bundle.writer.inputs}
+        ends = np.cumsum(file[_LENGTHS])[:-1]
+        told = [ids.tolist() for ids in np.split(file[_TOLD], ends)]
+        expected = Written(told, file[_LIKELIEST], file[_LOGITS])
+        texts = [json.loads(text) for text in file[_TEXTS].tolist()]
     try:
         found = compare_written(bundle.writer.steps(arrays), expected)
     except (DataError, ExportError, IndexError, ValueError) as error:
@@ -132,9 +122,4 @@ def verify_writer(folder: Path, *, num_threads: int = 1) -> tuple[WritingBundle,
 
 
 def _unlike(bundle: WritingBundle, how: str) -> ExportError:
-    known = bundle.record.versions.get("onnxruntime", "it was exported with")
-    return ExportError(
-        f"{bundle.path} does not write its golden samples as it did when it was exported: {how}. "
-        f"Expected the same. Use the release of onnxruntime that {known} names, or export the run "
-        "again."
-    )
+    return otherwise(bundle.path, bundle.record, "write", how)
