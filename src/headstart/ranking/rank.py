@@ -235,7 +235,7 @@ def _control(job: RankingJob, found: Sequence[Scored], num: int) -> Control | No
             return Control(one.start.address, interval_of(one.outcomes))
     emit("task", name="control", done=0, total=1)
     try:
-        with job.in_time(library="sklearn"):
+        with job.in_time():
             name, outcome = control_outcome(job.dataset, num, asked=job.asked, texts=job.texts)
     except FAILURES as error:
         emit("note", text=f"There is no control beside the starts: {error}")

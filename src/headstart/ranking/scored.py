@@ -36,7 +36,6 @@ from headstart.tuning.budget import STEP_PASSES, Budget
 from headstart.tuning.cost import seconds_per_sample
 from headstart.tuning.cut_off import cut_off
 from headstart.tuning.fitting import largest_useful_size
-from headstart.tuning.in_time import unread_seconds
 from headstart.tuning.memory import ENOUGH_BYTES, learning_bytes
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
@@ -90,22 +89,19 @@ class RankingJob:
         limit = self.budget.limit_seconds
         return None if limit is None else self.budget.deadline(_END_SHARE * limit)
 
-    def in_time(
-        self, *, is_last: bool = False, library: str | None = None
-    ) -> AbstractContextManager[object]:
+    def in_time(self, *, is_last: bool = False) -> AbstractContextManager[object]:
         """Cut off what is done for one candidate inside the block when the last score must stand.
 
         Args:
             is_last: Whether its score is all that is missing: it gets a little longer.
-            library: What it may have to read first, which is never cut off.
 
         Raises:
-            StartError: If that time has come, or would while the library is read.
+            StartError: If that time has come.
         """
         at, limit = self.end, self.budget.limit_seconds
         if is_last and limit is not None:
             at = self.budget.deadline(_LAST_SHARE * limit)
-        if at is not None and time.monotonic() + unread_seconds(library, self.budget) > at:
+        if at is not None and time.monotonic() > at:
             raise StartError(TOO_LATE)
         return cut_off(at, partial(StartError, TOO_LATE))
 
