@@ -45,8 +45,8 @@ def _told(predictions: Sequence[Prediction]) -> str:
     first = predictions[0]
     if first.value is not None:
         values = [float(one.value or 0.0) for one in predictions]
-        three = min(values), statistics.median(values), max(values)
-        low, middle, high = map(format_value_alone, three)
+        ends = (min(values), max(values), statistics.median(values))
+        low, high, middle = (format_value_alone(end) for end in ends)
         return f"from {low} to {high}, half of them below {middle}"
     if first.text is not None:
         num_empty = sum(not (one.text or "").strip() for one in predictions)

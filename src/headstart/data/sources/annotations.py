@@ -93,7 +93,7 @@ def settle(
     """
     parts: Parts = []
     findings: list[Finding] = []
-    told: list[tuple[str, list[Finding]]] = []
+    of_each: list[tuple[str, list[Finding]]] = []
     for table, split in tables:
         found = next((read for reader in READERS if (read := reader(table, options))), None)
         if found is None:
@@ -101,12 +101,12 @@ def settle(
             found = read_states(table, options, _is_table(table, options))
         if found is not None:
             table, said = found
-            told.append((table.where, said))
+            of_each.append((table.where, said))
         elif (joined := read_raters(table, options)) is not None:
             table, said = joined
-            told.append((table.where, said))
+            of_each.append((table.where, said))
         parts.append((find_pictures(table, options, findings), split))
-    findings[:0] = _once(told, len(tables))
+    findings[:0] = _once(of_each, len(tables))
     if (pictured := caption_options([table for table, _ in parts], options)) is not None:
         return parts, pictured, findings
     if (asked := question_options([table for table, _ in parts], options)) is not None:
