@@ -139,12 +139,12 @@ class PlainAttention(nn.Module):
             found: tuple[Tensor, Tensor | None] = own(query, key, value, **said)
             return found
         weights, biases = own.in_proj_weight.chunk(3), own.in_proj_bias.chunk(3)
-        queries, keys, values = (
-            torch.unflatten(
-                functional.linear(one, weight, bias), -1, (own.num_heads, -1)
-            ).transpose(1, 2)
-            for one, weight, bias in zip((query, key, value), weights, biases, strict=True)
-        )
+        parts: list[Tensor] = []
+        for one, weight, bias in zip((query, key, value), weights, biases, strict=True):
+            made = functional.linear(one, weight, bias)
+            heads = made.reshape(made.shape[0], made.shape[1], own.num_heads, -1)
+            parts.append(heads.transpose(1, 2))
+        queries, keys, values = parts
         told = functional.scaled_dot_product_attention(queries, keys, values)
         return own.out_proj(told.transpose(1, 2).flatten(2)), None
 

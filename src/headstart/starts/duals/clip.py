@@ -111,7 +111,7 @@ class SiglipNetwork(ClipNetwork):
         """Return rows (B, P): embeddings times the temperature, and the bias."""
         scaled = self.embed_images(images) * self.scale()
         bias: Tensor = self.model.logit_bias
-        return torch.cat([scaled, bias.to(scaled.dtype).expand(len(scaled), 1)], dim=1)
+        return torch.cat([scaled, bias.to(scaled.dtype).expand(scaled.shape[0], 1)], dim=1)
 
     def text_rows(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return rows (M, P): embeddings, and a one."""
