@@ -9,7 +9,9 @@ import headstart as hs
 from headstart.cli import main
 from headstart.errors import OptionError, RunFolderError
 from headstart.events import listen
-from headstart.tuning.budget import SHARES, BudgetPlan
+from headstart.starts import find_start
+from headstart.tuning.budget import SHARES, Budget, BudgetPlan
+from headstart.tuning.planning import plan_search
 
 CNN = "scratch/simple-cnn"
 
@@ -98,6 +100,15 @@ def test_a_run_obeys_the_plan(processor_clock, tmp_path):
         assert stage["by"] <= 40.0 + 1e-3
     assert spent["screening"]["seconds"] <= plan.seconds("screening") * 1.05
     assert run.metrics["seconds"]["total"] <= 40
+
+
+def test_where_texts_are_written_no_time_is_planned_for_heads():
+    texts = [f"{word} {i}" for i, word in enumerate(["warm", "cold", "film"] * 20)]
+    data = hs.load((texts, [text[::-1] for text in texts]), task="seq2seq")
+    plan = plan_search(data, [find_start("scratch/seq2seq-tiny")], Budget(60.0))
+    names = [stage.name for stage in plan.stages]
+    assert "heads" not in names
+    assert names.index("screening") < names.index("rungs") < names.index("training")
 
 
 def test_without_a_limit_there_is_none_to_show():

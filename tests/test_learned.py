@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import headstart as hs
+from headstart.cli import main
 from headstart.errors import DataError, RunFolderError
 
 CNN = {"start": "scratch/simple-cnn", "num_steps": 2, "device": "cpu"}
@@ -187,5 +188,7 @@ def test_predict_says_that_no_figure_stands_for_an_unfinished_run(photos, tmp_pa
     hs.predict(str(made.path), [picture])
     assert "is unfinished" not in capsys.readouterr().err
     (made.path / "metrics.json").unlink()
-    assert len(hs.predict(str(made.path), [picture])) == 1
-    assert "is unfinished: its model answers, but no figure" in capsys.readouterr().err
+    assert main(["predict", str(made.path), picture]) == 0
+    heard = capsys.readouterr().err
+    assert "is unfinished: its model answers, but no figure" in heard
+    assert heard.splitlines()[-1] == f"next: headstart watch {made.path}"

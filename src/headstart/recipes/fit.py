@@ -31,7 +31,7 @@ from headstart.recipes.source import (
     spent_before,
     with_costs,
 )
-from headstart.recipes.straight import go_straight, has_no_contest
+from headstart.recipes.straight import go_straight
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.tracking import require_trackers
@@ -158,7 +158,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
             dataset = with_audits(current, dataset, budget, options.seed, "slow")
             if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
-            if has_no_contest(find_task(dataset.schema.task)):
+            if find_task(dataset.schema.task).has_no_contest:
                 ranked = chosen["candidates"]
                 go_straight(current, dataset, ranked, budget, texts, options, settled)
             else:

@@ -122,6 +122,7 @@ def predict(
     opened = run if isinstance(run, Run) else Run(run)
     if check_matching(opened, texts, images):
         with attached():
+            _tell_unfinished(opened)
             given, how = files if words is None else words, _as_trained(opened, encoding)
             told = match_given(opened, given, texts, images, how)
         if out is not None:
@@ -215,6 +216,7 @@ def _tell_unfinished(run: Run) -> None:
         f"--out {shlex.quote(str(run.path))} --resume."
     )
     tell_findings([Finding("untested", "warning", (), sentence)])
+    emit("next", command=f"headstart watch {shlex.quote(str(run.path))}")  # evaluate refuses it
 
 
 def _tell_empty(records: Sequence[Prediction | BadSample]) -> None:

@@ -23,15 +23,9 @@ if TYPE_CHECKING:
     from headstart.recipes.options import FitOptions
     from headstart.recipes.session import Session
     from headstart.searching.short_arms import ChosenWay
-    from headstart.tasks import Task
     from headstart.tuning.budget import Budget
     from headstart.tuning.texts import TextCache
     from headstart.types import Dataset
-
-
-def has_no_contest(task: Task) -> bool:
-    """Return whether one training is made to its end, chosen by short ones."""
-    return task.tells_texts or task.finds_texts
 
 
 def go_straight(

@@ -90,6 +90,11 @@ class TaskFacts:
         return not self.tells_words and self.has_temperature
 
     @property
+    def has_no_contest(self) -> bool:
+        """Whether ``fit`` makes one training to its end, chosen by short ones; else it compares."""
+        return self.tells_texts or self.finds_texts
+
+    @property
     def has_temperature(self) -> bool:
         """Whether outputs come of logits that a temperature divides."""
         return not (self.tells_texts or self.finds_texts or self.matches_texts)

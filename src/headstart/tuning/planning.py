@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headstart.tasks import find_task
 from headstart.training.options.strategies import Strategy
 from headstart.tuning.budget import PASS_MARGIN, STEP_PASSES, Budget, BudgetPlan, told_seconds
 from headstart.tuning.conclude import figures_seconds, frozen_seconds
@@ -39,7 +40,8 @@ def plan_search(
         "While it screens, the run measures what a pass of each candidate takes; from that follow "
         "the input size, the samples and the steps that fit.",
     ]
-    parts = ["heads", "rungs", "training"]
+    has_heads = not find_task(dataset.schema.task).has_no_contest  # there short trainings choose
+    parts = [*(["heads"] if has_heads else []), "rungs", "training"]
     names = [*to_come, "screening", *_samples(dataset), *parts, "estimates", "conclusion"]
     return budget.plan(f"fit on {dataset.name}", names, notes=notes)
 
