@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from headstart.model import Model
 from headstart.preprocessing import NamedInput
@@ -119,47 +117,6 @@ class SteppedTrees(nn.Module):
         return found.clamp(0, SET_WORDS * _WORD_BITS - 1).long()
 
 
-class PlainAttention(nn.Module):
-    """PyTorch's attention over whole batches, in operations that an exporter takes at any batch.
-
-    Args:
-        own: What it computes, batch first; calls with masks are its own.
-    """
-
-    def __init__(self, own: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.own = own
-
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, **said: Any
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return what is attended to, shape (B, T, D), as it does, and no weights."""
-        own = self.own
-        if any(isinstance(one, Tensor) for one in said.values()):
-            found: tuple[Tensor, Tensor | None] = own(query, key, value, **said)
-            return found
-        weights, biases = own.in_proj_weight.chunk(3), own.in_proj_bias.chunk(3)
-        parts: list[Tensor] = []
-        for one, weight, bias in zip((query, key, value), weights, biases, strict=True):
-            made = functional.linear(one, weight, bias)
-            heads = made.reshape(made.shape[0], made.shape[1], own.num_heads, -1)
-            parts.append(heads.transpose(1, 2))
-        queries, keys, values = parts
-        told = functional.scaled_dot_product_attention(queries, keys, values)
-        return own.out_proj(told.transpose(1, 2).flatten(2)), None
-
-
-def _is_plain(module: nn.Module) -> bool:
-    """Return whether a module is PyTorch's attention in its usual form."""
-    return (
-        isinstance(module, nn.MultiheadAttention)
-        and module.batch_first
-        and module.in_proj_weight is not None
-        and module.in_proj_bias is not None
-        and module.bias_k is None
-    )
-
-
 def exported_network(model: Model) -> ExportedNetwork:
     """Return a model as the network to export; the model itself is left as it is.
 
@@ -174,11 +131,9 @@ def exported_network(model: Model) -> ExportedNetwork:
     network = whole.encoder.network
     if isinstance(network, TreeEnsemble):
         whole.encoder.network = SteppedTrees(network)
-    for name, module in list(whole.named_modules()):
-        if isinstance(module, nn.MultiheadAttention) and _is_plain(module):
-            whole.set_submodule(name, PlainAttention(module))
+    for module in whole.modules():
         if isinstance(module, TextNetwork):
             module.window = None  # what it is given are windows
         if getattr(module, "fused_attn", None) is True:
-            module.fused_attn = False
+            module.fused_attn = False  # type: ignore[assignment]
     return ExportedNetwork(whole.requires_grad_(False))
