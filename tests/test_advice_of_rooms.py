@@ -154,7 +154,7 @@ CASES = {
     ),
     "a pickle file": Case(
         lambda f: weights_file(f, "net.pth"),
-        r"safetensors\.torch\.save_file\(torch\.load",
+        r"save_file\(\{.*torch\.load",
         lambda f: timm_folder(f),
     ),
     "a file of another suffix": Case(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import signal
 from hashlib import sha256
@@ -266,7 +267,7 @@ def test_it_learns_what_neither_says_alone_and_says_what_each_is_worth(run):
     assert "What each column is worth" in text
     page = (run.path / "report.html").read_text()
     for told in (page, (run.path / "README.md").read_text()):
-        assert " FILE.csv\n" in told  # rows, no texts
+        assert re.search(r" RUN FILE\.csv\b| FOLDER FILE\.csv\b", told)  # rows, no texts
     assert "What each column is worth" in page
     assert "每一列的作用" in hs.report(run.path, language="zh").read_text()
 

@@ -714,9 +714,9 @@ def test_predict_writes_a_record_for_what_it_cannot_read_too(run, tmp_path, caps
         tables[ending] = tmp_path / f"answers{ending}"
         out = str(tables[ending])
         assert main(["predict", str(run.path), *given, "--out", out]) == DataError.exit_code
-    said = capsys.readouterr().out
-    assert f"{tables['.csv']} holds 1 prediction." in said.replace("\n", " ")
-    assert "2 samples have none, and the reason in its place." in said
+    said = "".join(capsys.readouterr().out.split())  # a long path breaks anywhere
+    assert "".join(f"{tables['.csv']} holds 1 prediction.".split()) in said
+    assert "2sampleshavenone,andthereasoninitsplace." in said
     assert main(["predict", str(run.path), *given]) == DataError.exit_code
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     written = [json.loads(line) for line in tables[".jsonl"].read_text().splitlines()]

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from headstart.errors import ExportError, OptionError, RunFolderError
 from headstart.events import emit, hushes, unheard
 from headstart.extras import require_extra
-from headstart.recipes.keeping import keep, keeper, listen
 from headstart.reporting.console import attached
 from headstart.storage.cache import cache_limit, cache_root, new_entry, read_entry
 from headstart.storage.records import find_record, refuse_start
@@ -94,6 +93,8 @@ def serve(
             f"--host {host} can be reached by others, and no key is asked for; expected "
             "--api-key-file FILE with a key a line. Add it, or --insecure to let everybody in."
         )
+    from headstart.recipes.keeping import keep, keeper, listen
+
     if restart:
         with listen(host, port) as sock:
             command = _command(
