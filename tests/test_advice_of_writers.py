@@ -409,7 +409,7 @@ def test_the_lines_of_the_page_of_a_writer_work(runs, tmp_path, capsys, heard):
     run = Place(tmp_path, runs).run("talker")
     lines = follow_page(run.path, tmp_path, capsys)
     assert [line.split()[1] for line in lines] == ["predict", "serve", "export"]
-    assert (tmp_path / "FOLDER" / "config.json").is_file()
+    assert (tmp_path / "BUNDLE" / "model.onnx").is_file()
     for line in lines:
         heard(line)
 
