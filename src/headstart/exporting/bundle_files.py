@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from headstart.bundles import (
     manifest_bytes,
 )
 from headstart.bundles.golden import NUM_GOLDEN
+from headstart.decoding import WritingRules
 from headstart.exporting.model_card import CARD
 from headstart.exporting.onnx_network import ExportedNetwork, exported_network
 from headstart.exporting.varying import LEAST_LENGTH
-from headstart.model import Ensemble, library_versions, model_outputs
+from headstart.model import Ensemble, Model, library_versions, model_outputs
 from headstart.preprocessing import NamedInput
 from headstart.types import Inputs, Rows
 
@@ -172,8 +174,55 @@ def close_folder(
     outputs = model_outputs(ensemble, ensemble.combine(golden.logits))
     names = [""] * len(golden.logits[0])
     answers = ensemble.task.predictions(names, outputs, ensemble.schema)
+    content = golden_bytes(golden.arrays, golden.logits, answers)
+    seal(folder, record, content, {CARD: card, **beside})
+
+
+def write_lone_record(
+    model: Model,
+    folder: Path,
+    name: str,
+    reading: Mapping[str, Any],
+    writing: WritingRules | None = None,
+) -> BundleRecord:
+    """Write the files of a lone model's preprocessing and what the bundle says; return that.
+
+    Args:
+        model: Whose networks have files of their own names in the folder.
+        folder: Of the bundle.
+        name: Of the model, as a server shall call it.
+        reading: How files of the training data were read.
+        writing: Where it writes, how.
+    """
+    start, preprocess = model.encoder.start, model.encoder.preprocess
+    for file, content in preprocess.files().items():
+        (folder / file).write_bytes(content)
+    own = preprocess.to_json()
+    record = BundleRecord(
+        name=name,
+        schema=model.schema,
+        members=(MemberRecord("", 1.0, start.address, own, model.temperature, 0.0, 1.0),),
+        temperature=model.temperature,
+        licence=start.licence,
+        reading=dict(reading),
+        versions={**library_versions(), **{p: version(p) for p in ("onnx", "onnxruntime")}},
+        writing=writing,
+    )
     (folder / BUNDLE).write_bytes(record.to_bytes())
-    (folder / GOLDEN).write_bytes(golden_bytes(golden.arrays, golden.logits, answers))
-    for name, text in {CARD: card, **beside}.items():
+    return record
+
+
+def seal(folder: Path, record: BundleRecord, golden: bytes, texts: Mapping[str, str]) -> None:
+    """Write what a bundle holds beside networks, and last the digest of every file.
+
+    Args:
+        folder: Holds the networks.
+        record: Of the bundle.
+        golden: The file of golden samples.
+        texts: Of the other files, by name: the model card at least.
+    """
+    (folder / BUNDLE).write_bytes(record.to_bytes())
+    (folder / GOLDEN).write_bytes(golden)
+    for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_bytes(manifest_bytes(folder))

@@ -8,8 +8,6 @@ folder get its name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,8 @@ from torch import Tensor
 
 from headstart.bundles import (
     BATCHES,
-    BUNDLE,
-    GOLDEN,
-    MANIFEST,
     Agreement,
     BundleRecord,
-    MemberRecord,
-    manifest_bytes,
 )
 from headstart.bundles.golden import NUM_GOLDEN
 from headstart.bundles.pairing import (
@@ -38,12 +31,18 @@ from headstart.bundles.pairing import (
 )
 from headstart.bundles.session import MODEL
 from headstart.errors import ExportError
-from headstart.exporting.bundle_files import ComparedSamples, padded_example
+from headstart.exporting.bundle_files import (
+    ComparedSamples,
+    padded_example,
+    seal,
+    with_parity,
+    write_lone_record,
+)
 from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.model_card import CARD, model_card
 from headstart.exporting.onnx_file import export_file, require_onnx
 from headstart.exporting.onnx_network import ExportedNetwork, exported_network
-from headstart.model import Ensemble, Model, library_versions
+from headstart.model import Ensemble, Model
 from headstart.preprocessing import ImageTextPreprocess
 from headstart.starts import PairNetwork
 from headstart.types.captions import captions_of
@@ -123,15 +122,12 @@ def export_pair_bundle(
         record = _write(model, towers, samples, texts, partial, name, reading)
         bundle = open_pair(partial, is_whole=False)
         agreement = _compare(bundle, towers, samples, texts, target)
-        parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
-        record = replace(record, parity=parity)
-        (partial / BUNDLE).write_bytes(record.to_bytes())
+        record = with_parity(record, samples, agreement)
         few = np.arange(min(NUM_GOLDEN, len(samples.inputs[0])))
         images, ids = _arrays(model, samples, few), _ids(model, texts[:NUM_GOLDEN])
         rows = _rows(towers[0], images), _rows(towers[1], ids)
-        (partial / GOLDEN).write_bytes(pair_golden_bytes(images, ids, rows))
-        (partial / CARD).write_text(model_card(record, metrics), encoding="utf-8")
-        (partial / MANIFEST).write_bytes(manifest_bytes(partial))
+        card = {CARD: model_card(record, metrics)}
+        seal(partial, record, pair_golden_bytes(images, ids, rows), card)
         verify_pair(partial)
     return agreement
 
@@ -180,8 +176,7 @@ def _write(
     reading: Mapping[str, Any],
 ) -> BundleRecord:
     """Write both networks and the files of their preprocessing; return what to say of them."""
-    encoder = model.encoder
-    address, preprocess = encoder.start.address, encoder.preprocess
+    address = model.encoder.start.address
     some = np.arange(_EXAMPLES)
     shown = (
         _arrays(model, samples, some % len(samples.inputs[0])),
@@ -190,20 +185,7 @@ def _write(
     for tower, arrays, file in zip(towers, shown, (MODEL, TEXTS), strict=True):
         example = [padded_example(one, arrays[one.name]) for one in tower.inputs]
         (folder / file).write_bytes(export_file(tower, example, address))
-    for file, content in preprocess.files().items():
-        (folder / file).write_bytes(content)
-    member = MemberRecord("", 1.0, address, preprocess.to_json(), model.temperature, 0.0, 1.0)
-    record = BundleRecord(
-        name=name,
-        schema=model.schema,
-        members=(member,),
-        temperature=model.temperature,
-        licence=encoder.start.licence,
-        reading=dict(reading),
-        versions={**library_versions(), **{p: version(p) for p in ("onnx", "onnxruntime")}},
-    )
-    (folder / BUNDLE).write_bytes(record.to_bytes())
-    return record
+    return write_lone_record(model, folder, name, reading)
 
 
 def _compare(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,8 @@ import numpy as np
 import torch
 
 from headstart.bundles import (
-    BUNDLE,
-    GOLDEN,
-    MANIFEST,
     Agreement,
     BundleRecord,
-    MemberRecord,
-    manifest_bytes,
 )
 from headstart.bundles.golden import NUM_GOLDEN
 from headstart.bundles.writing import IDS, MASK, Arrays, WritingBundle, open_writer
@@ -37,12 +31,12 @@ from headstart.bundles.written_golden import (
 )
 from headstart.decoding import Search, begin_search, written_by
 from headstart.errors import ExportError
-from headstart.exporting.bundle_files import ComparedSamples
+from headstart.exporting.bundle_files import ComparedSamples, seal, write_lone_record
 from headstart.exporting.folder import building, refuse_occupied
 from headstart.exporting.model_card import CARD, model_card
 from headstart.exporting.onnx_file import require_onnx
 from headstart.exporting.writer_graphs import graph_bytes, graphs_of, writer_network
-from headstart.model import Ensemble, Model, library_versions
+from headstart.model import Ensemble, Model
 from headstart.tensors import evaluating
 from headstart.types.texts import Telling
 
@@ -102,10 +96,7 @@ def export_writer_bundle(
         parity = {"samples": samples.origin, "batches": list(BATCHES), **asdict(agreement)}
         parity |= {"texts": num_texts, "texts_equal": num_equal}
         record = replace(record, parity=parity)
-        (partial / BUNDLE).write_bytes(record.to_bytes())
-        (partial / GOLDEN).write_bytes(_golden(model, samples))
-        (partial / CARD).write_text(model_card(record, metrics), encoding="utf-8")
-        (partial / MANIFEST).write_bytes(manifest_bytes(partial))
+        seal(partial, record, _golden(model, samples), {CARD: model_card(record, metrics)})
         verify_writer(partial)
     return agreement
 
@@ -114,27 +105,10 @@ def _write_networks(
     model: Model, folder: Path, name: str, reading: Mapping[str, Any]
 ) -> BundleRecord:
     """Write the network's files and those of its preprocessing; return what to say of them."""
-    encoder = model.encoder
-    network, address = writer_network(model), encoder.start.address
+    network, address = writer_network(model), model.encoder.start.address
     for graph in graphs_of(network):
         (folder / graph.file).write_bytes(graph_bytes(graph, address))
-    for file, content in encoder.preprocess.files().items():
-        (folder / file).write_bytes(content)
-    preprocess = encoder.preprocess.to_json()
-    member = MemberRecord("", 1.0, address, preprocess, model.temperature, 0.0, 1.0)
-    versions = {p: version(p) for p in ("onnx", "onnxruntime")}
-    record = BundleRecord(
-        name=name,
-        schema=model.schema,
-        members=(member,),
-        temperature=model.temperature,
-        licence=encoder.start.licence,
-        reading=dict(reading),
-        versions={**library_versions(), **versions},
-        writing=network.rules,
-    )
-    (folder / BUNDLE).write_bytes(record.to_bytes())
-    return record
+    return write_lone_record(model, folder, name, reading, network.rules)
 
 
 def _raw(model: Model, samples: ComparedSamples, num: int) -> list[Any]:
