@@ -11,7 +11,8 @@ delays the first and hardly the second). What is counted:
 - first step: from the start of the process to the end of the first step of any optimizer in it,
   which then ends itself. A search trains its candidates from scratch for a moment to compare them:
   the first step may be one of those. Of pretrained candidates a probe is fitted on frozen features,
-  which is no step; ``first of the fine-tuning`` leaves out what screening steps.
+  which is no step; ``first of the fine-tuning`` leaves out what screening steps. ``learned``: until
+  the first candidate has learned and was looked at on val, whatever solver or optimizer it takes.
 - predict, evaluate: the whole process, with a run that a few steps have made.
 
 The cache is empty for every case. Bytecode is compiled before the first turn. Left out: the page
@@ -46,7 +47,8 @@ class Case:
     Attributes:
         name: As the table shows it.
         words: What stands behind ``headstart``; of ``import`` nothing.
-        until: ``end`` of the process, or a ``step``, or the first step of the ``fine-tuning``.
+        until: ``end`` of the process, or a ``step``, or the first step of the ``fine-tuning``, or
+            the first candidate that has ``learned``.
     """
 
     name: str
@@ -65,6 +67,7 @@ def cases(folder: Path) -> list[Case]:
     return [
         Case("`import headstart`", ()),
         *helps,
+        Case("`fit digits`, first candidate learned", ("fit", "digits", *search), "learned"),
         Case("`fit digits`, first step", ("fit", "digits", *search), "step"),
         Case(
             "`finetune digits`, the textbook network, first step",
@@ -120,6 +123,8 @@ def child(until: str, record: str, words: list[str]) -> None:
         if kind == "task" and fields.get("name") == "screening":
             stage = "" if fields["done"] == fields["total"] else "screening"
             mark(f"screening: {fields.get('start', 'done')}")
+            if until == "learned" and int(str(fields["done"])):
+                leave()
         if kind == "spent":
             mark(f"{fields['stage']}: done")
         if not hooked and "torch" in sys.modules:

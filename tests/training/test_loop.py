@@ -208,6 +208,21 @@ def test_the_deadline_leaves_room_for_a_slow_first_check(still_clock):
     assert 1.3 < time.monotonic() - began <= 1.5 + 1e-6
 
 
+@pytest.mark.parametrize("moved", [2.0, 1.2])
+def test_a_deadline_that_a_validation_moves_is_the_one_that_holds(still_clock, moved):
+    class SlowCheck(Training):
+        def check(self):
+            time.sleep(0.1)
+            return super().check()
+
+    training, told = SlowCheck(short_recipe(num_steps=10_000)), []
+    training.sleep_seconds, began = 0.02, time.monotonic()
+    training.move_deadline = lambda took: told.append(took) or began + moved
+    training.run(deadline=began + 1.5, steps_per_check=10, check_seconds=0.1)
+    assert moved - 0.15 < time.monotonic() - began <= moved + 1e-6
+    assert told == pytest.approx([0.1] * len(training.checks))
+
+
 # quick steps ask the clock at a check or at every eighth step
 @pytest.mark.parametrize(("step_seconds", "num_steps"), [(0.06, 1), (0.01, 5)])
 def test_a_deadline_that_has_passed_gives_one_step_and_one_check(

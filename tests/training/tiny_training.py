@@ -119,6 +119,7 @@ class Training:
         self.stop_at: int | None = None
         self.sleep_seconds = 0.0
         self.is_sample_mean = True
+        self.move_deadline = None
         self._asked = 0
 
     def batches(self, step, micro_batch_size=None):
@@ -159,6 +160,7 @@ class Training:
             set_mode=lambda: set_train_mode(self.module),
             stop_requested=self.stop_requested,
             is_sample_mean=self.is_sample_mean,
+            move_deadline=self.move_deadline,
         )
         values = {
             "num_steps": recipe.num_steps,

@@ -20,7 +20,7 @@ from headstart.tuning.budget import (
     share_until,
     told_seconds,
 )
-from headstart.tuning.planning import conclusion_seconds
+from headstart.tuning.planning import conclusion_seconds, plan_tuning, training_end
 from headstart.tuning.setup import set_up
 from headstart.tuning.slowness import slowness
 
@@ -176,3 +176,28 @@ def test_a_plan_is_read_by_people(still_clock):
     unlimited = Budget(None).plan("finetune", ["training", "conclusion"])
     assert unlimited.report().splitlines()[0] == "finetune, no limit"
     assert "no limit  all that the others leave" in unlimited.report()
+
+
+def test_the_end_is_put_off_by_what_a_pass_over_val_took_and_never_pulled_near(monkeypatch):
+    data, start = load("digits-8x8"), find_start("scratch/simple-cnn")
+    options = TrainingOptions(strategy="full", input_size=8)
+    setup = set_up(data, start, options, device=torch.device("cpu"))
+    monkeypatch.setattr("headstart.tuning.cost.measure_pass", lambda *_: 5e-3)  # far too dear
+    budget = Budget(100.0)
+    plan = plan_tuning(data, setup, budget)
+    reserve = plan.seconds("conclusion")
+    first = budget.deadline(reserve + plan.seconds("estimates"))
+    assert training_end(data, setup, budget, plan, reserve, 1.0) == pytest.approx(first)
+    later = training_end(data, setup, budget, plan, reserve, 1e-6)
+    saved = reserve - conclusion_seconds(data, setup, budget)
+    assert saved > 1.0
+    assert later == pytest.approx(first + saved)
+
+
+def test_without_a_limit_what_nobody_asked_for_takes_a_part_of_what_was_spent(still_clock):
+    free, limited = Budget(None), Budget(600.0)
+    time.sleep(5.0)
+    assert free.may_take("estimates") == pytest.approx(2.0)
+    assert limited.may_take("estimates") == pytest.approx(24.0)
+    time.sleep(500.0)
+    assert free.may_take("estimates") == pytest.approx(24.0)  # of a long run no more than before

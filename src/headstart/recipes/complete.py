@@ -198,6 +198,7 @@ def _tune(
     from headstart.tuning.conclude import save_model
     from headstart.tuning.conditions import Conditions
     from headstart.tuning.cost import seconds_per_sample
+    from headstart.tuning.planning import training_end
     from headstart.tuning.step_format import open_formats
     from headstart.tuning.stop import graceful_stop
 
@@ -208,6 +209,7 @@ def _tune(
         conditions = Conditions(
             checkpoints=CheckpointFolder(current.folder.state),
             deadline=budget.deadline(reserve + plan.seconds("estimates")),
+            move_deadline=partial(training_end, items.dataset, setup, budget, plan, reserve),
             seconds_per_sample=budget.load * seconds_per_sample(setup, items.dataset, budget),
             stop_requested=partial(stop_requested, stop, current.company),
             on_usable=on_usable,

@@ -264,6 +264,9 @@ class Hooks:
             is told to.
         over_step: The loss where it is over the whole step, in place of ``compute_loss``; None
             where its parts add up.
+        move_deadline: Seconds that a look at the validation split took to the deadline from then
+            on: what follows training is paid for by what a pass was measured at before, and turns
+            out cheaper. None keeps the deadline.
     """
 
     batches: Batches
@@ -278,3 +281,4 @@ class Hooks:
     whole: Callable[[int], Iterator[Batch]] | None = None
     is_sample_mean: bool = True
     over_step: OverStep | None = None
+    move_deadline: Callable[[float], float | None] | None = None

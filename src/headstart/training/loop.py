@@ -252,7 +252,9 @@ class Loop:
         found = self._validate(state.is_best)
         self._set_mode()
         state.count(found)
-        self.pace.took_check(time.monotonic() - began)
+        self.pace.took_check(took := time.monotonic() - began)
+        if self.hooks.move_deadline is not None:
+            self.deadline = self.hooks.move_deadline(took)
         emit(
             "check",
             step=state.step,

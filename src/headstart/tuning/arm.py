@@ -292,6 +292,9 @@ class Arm:
             validate=partial(self._validate, placed),
             stop_requested=conditions.stop_requested,
         )
+        if (move := conditions.move_deadline) is not None:
+            num = max(1, len(self.val))
+            hooks = replace(hooks, move_deadline=lambda seconds: move(seconds / num))
         with closing(phases):
             optimizer = unfreeze(laid, placed)
             result = train(

@@ -22,6 +22,8 @@ class Conditions:
     Attributes:
         checkpoints: Where the state is kept and resumed from; None keeps none.
         deadline: ``time.monotonic()`` value by which training has ended; None for no limit.
+        move_deadline: What a validation sample took, in seconds, to the deadline from then on; None
+            keeps it.
         seconds_per_sample: One forward pass; None where nobody has measured it.
         stop_requested: Whether someone asked to stop.
         on_usable: Called when the model is worth keeping for the first time: after the probe, or
@@ -37,6 +39,7 @@ class Conditions:
 
     checkpoints: CheckpointFolder | None = None
     deadline: float | None = None
+    move_deadline: Callable[[float], float | None] | None = None
     seconds_per_sample: float | None = None
     stop_requested: Callable[[], bool] = never
     on_usable: Callable[[], None] = _nothing
