@@ -141,24 +141,30 @@ def _told_near(dataset: Dataset, near: Sequence[int]) -> Finding:
 
 
 def with_estimates(
-    current: Session, dataset: Dataset, plan: BudgetPlan, budget: Budget, seed: int, look: Look
+    current: Session,
+    dataset: Dataset,
+    plan: BudgetPlan,
+    budget: Budget,
+    seed: int,
+    look: Look,
+    reserve: float,
 ) -> Dataset:
     """Return the data with what audits that estimate found of it, which is told.
 
     Args:
         current: The session.
         dataset: The data.
-        plan: Says what they may take, and what has to be left after them.
+        plan: Says what they may take.
         budget: The budget.
         seed: Of what is drawn.
         look: Whose features are read.
+        reserve: Seconds that have to be left after them, all of what the conclusion may take: a
+            training that ended late has taken of these.
     """
     from headstart.auditing.audits import AUDITS
     from headstart.tuning.in_time import in_time
 
     asked = [a for a in AUDITS.values() if a.estimates and a.in_runs and a.asks_of(dataset)]
-    # all of what the plan keeps for the end: a training that ended late has taken of these
-    reserve = plan.seconds("conclusion")
     free = budget.left - reserve
     share = budget.may_take("estimates")
     unused = min(plan.end("estimates") - budget.spent, MOST_SHARES * share)

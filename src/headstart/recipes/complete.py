@@ -63,7 +63,7 @@ def complete(
     from headstart.tuning.cost import seconds_per_sample
     from headstart.tuning.fitting import prepare_splits, settle_limits
     from headstart.tuning.messages import send_setup, send_train
-    from headstart.tuning.planning import plan_tuning
+    from headstart.tuning.planning import conclusion_seconds, plan_tuning
 
     folder, company = current.folder, current.company
     plan = plan_tuning(dataset, setup, budget)
@@ -78,7 +78,8 @@ def complete(
     with plan.stage("training", budget):
         tuned, trials = _tune(current, items, setup, budget, plan, on_usable, searches_rate)
     look = replace(look, held={"train": items.train, "val": items.val})
-    audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look)
+    reserve = min(plan.seconds("conclusion"), conclusion_seconds(dataset, setup, budget))
+    audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look, reserve)
     items = replace(items, dataset=audited)
     tried = Tried(candidates=candidates, trials=trials, arms=arms)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)

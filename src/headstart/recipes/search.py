@@ -136,7 +136,8 @@ def _hand_over(
     if former.served:
         emit("note", text=_READ_AGAIN)
     look = _look(found, asked, context.texts)
-    audited = with_estimates(current, dataset, plan, context.budget, asked.seed, look)
+    reserve = plan.seconds("conclusion")
+    audited = with_estimates(current, dataset, plan, context.budget, asked.seed, look, reserve)
     items = Items(audited, winner.train, winner.val, test)
     conclude_run(
         current,
