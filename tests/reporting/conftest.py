@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
+from looks import BROWSER
 
 from headstart.evaluation import comparison_to_json, figure_to_json, softmax
 from headstart.tasks import CLASSIFICATION, find_task
@@ -174,3 +175,15 @@ def _draw_values(
     values = targets + rng.normal(size=num_items) * unit * 0.8
     control = {"gradient boosting": targets + rng.normal(size=num_items) * unit * 0.4}
     return targets, values, control
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if BROWSER is None:
+        pytest.skip("there is no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        made = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield made
+        made.close()

@@ -6,69 +6,19 @@ of them is missing the tests are skipped. axe-core runs where its npm package li
 
 import json
 import os
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from looks import CONTRAST, LEAST_CONTRAST, NARROW, SCREENS, WIDER, opened, wrong_with
 
 from headstart.reporting import render_page
 from headstart.reporting.language import speaking
 from headstart.reporting.page import Beside
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-NARROW = 390
-LEAST_CONTRAST = 4.5
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 )
-
-# What is wider than the screen, or than the box that scrolls by itself; and what is hard to read.
-WIDER = """() => {
-  const found = [], width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth > width) found.push("the page: " +
-    document.documentElement.scrollWidth);
-  for (const one of document.querySelectorAll("main *, header *, footer *")) {
-    const box = one.getBoundingClientRect();
-    if (!box.width || one.closest("svg") || getComputedStyle(one).position === "absolute") continue;
-    if (box.right > width + 0.5 && !one.closest(".matrix")) found.push(one.tagName + "." +
-      one.className + " " + Math.round(box.right) + " " + one.textContent.slice(0, 40));
-  }
-  return found.slice(0, 5);
-}"""
-CUT = """() => [...document.querySelectorAll(".wide")]
-  .filter(one => !one.querySelector(".matrix") && one.scrollWidth > one.clientWidth + 1)
-  .map(one => one.scrollWidth + " in " + one.clientWidth + ": " + one.textContent.slice(0, 60))"""
-CONTRAST = """least => {
-  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const read = colour => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-  };
-  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]))
-    .concat(1);
-  const ground = one => {
-    const layers = [];
-    for (let at = one; at; at = at.parentElement)
-      layers.push(read(getComputedStyle(at).backgroundColor));
-    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
-  };
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(
-    v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4
-  ).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const found = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const text = walk.currentNode.textContent.trim(), one = walk.currentNode.parentElement;
-    if (!text || one.closest("title, style") || !one.getClientRects().length) continue;
-    const style = getComputedStyle(one), below = ground(one);
-    const ink = over(read(one.closest("svg") ? style.fill : style.color), below);
-    const [a, b] = [light(ink), light(below)].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < least) found.push(ratio.toFixed(2) + " " + text.slice(0, 40));
-  }
-  return found;
-}"""
 
 
 def _beside():
@@ -184,60 +134,27 @@ def full_page(make_run):
     return make
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Return Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    if BROWSER is None:
-        pytest.skip("there is no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 @pytest.fixture
 def shown(browser, full_page, tmp_path):
     """Return a function that opens a page on a screen, everything unfolded; errors are kept."""
-    opened = []
+    with ExitStack() as stack:
 
-    def show(width, scheme, **how):
-        path = tmp_path / "page.html"
-        path.write_text(full_page(**how), encoding="utf-8")
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        opened.append(context)
-        page = context.new_page()
-        page.errors = []
-        page.on("console", lambda told: page.errors.append(told.text))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("request", lambda asked: page.errors.extend(_foreign(asked.url, path)))
-        page.goto(path.as_uri())
-        page.evaluate("() => document.querySelectorAll('details').forEach(one => one.open = true)")
-        return page
+        def show(width, scheme, **how):
+            path = tmp_path / "page.html"
+            path.write_text(full_page(**how), encoding="utf-8")
+            return stack.enter_context(opened(browser, path, width, scheme))
 
-    yield show
-    for context in opened:
-        context.close()
-
-
-def _foreign(url: str, path: Path) -> list[str]:
-    return [] if url == path.as_uri() or url.startswith("data:") else [f"asks for {url}"]
+        yield show
 
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_a_page_fits_its_screen_and_can_be_read(shown, width, scheme):
-    page = shown(width, scheme)
-    assert page.errors == []
-    assert page.evaluate(WIDER) == []
-    assert page.evaluate(CUT) == []
-    assert page.evaluate(CONTRAST, LEAST_CONTRAST) == []
+    assert wrong_with(shown(width, scheme)) == {}
 
 
 def test_many_classes_and_chinese_fit_a_phone_too(shown):
     page = shown(NARROW, "dark", language="zh", num_classes=23)
-    assert page.evaluate(WIDER) == []
-    assert page.evaluate(CUT) == []
-    assert page.evaluate(CONTRAST, LEAST_CONTRAST) == []
+    assert wrong_with(page) == {}
     assert page.evaluate("() => document.documentElement.lang") == "zh-CN"
 
 

@@ -119,6 +119,12 @@ def _until_stopped(items: Sequence[T], stop_requested: Callable[[], bool]) -> It
         raise StopRequested
 
 
+def _tell_all(name: str, done: Sequence[Scored]) -> None:
+    """Tell that a task has been through all of them."""
+    if done:
+        emit("task", name=name, done=len(done), total=len(done))
+
+
 def _build(job: RankingJob, found: Sequence[Scored]) -> None:
     """Build all candidates, as far as their share of the budget goes; the first in any case."""
     own = _own(job, found)
@@ -129,6 +135,7 @@ def _build(job: RankingJob, found: Sequence[Scored]) -> None:
             one.why = "left out: building others took the time; raise --budget"
             continue
         build(job, one)
+    _tell_all("building", own)
     _exchange(job, found)
 
 
@@ -162,6 +169,7 @@ def _read_and_score(job: RankingJob, found: Sequence[Scored], num: int) -> None:
     for place, one in enumerate(_until_stopped(ready, job.stop_requested)):
         emit("task", name="features", done=place, total=len(ready), start=one.start.address)
         read(job, one, num, read_until)
+    _tell_all("features", ready)
     _exchange(job, found)
     widths = [one.width for one in found if one.width]
     for one in _until_stopped(ready, job.stop_requested):
@@ -183,6 +191,7 @@ def _train(job: RankingJob, found: Sequence[Scored], num: int) -> None:
             one.why = "not scored: no time was left to train it for a moment; raise --budget"
             continue
         train_a_moment(job, one, seconds)
+    _tell_all("training for a moment", left)
     _exchange(job, found)
 
 

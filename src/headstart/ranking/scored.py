@@ -311,6 +311,7 @@ def score(job: RankingJob, one: Scored, dimension: int) -> None:
     except FAILURES as error:
         one.why = f"left out: {error}"
         return
+    emit("task", name="scores", done=1, total=1, start=one.start.address)
     one.outcomes = one.scores.head.outcomes
     job.on_scored()
 
