@@ -13,8 +13,9 @@ is the room that builds them: one name must not mean two things. Behind ``runs``
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from headstart.lazily import names_from
 
 if TYPE_CHECKING:
     from headstart.data import load
@@ -124,13 +125,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in PLACES:
-        raise AttributeError(f"module 'headstart' has no attribute '{name}'")
-    module, attribute = PLACES[name]
-    value: object = getattr(import_module(module), attribute)
-    globals()[name] = value  # the next use costs nothing
-    return value
+__getattr__ = names_from("headstart", PLACES)
 
 
 def __dir__() -> list[str]:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headstart.lazily import names_from
+
 if TYPE_CHECKING:
     from headstart.exporting.timm_folder import export_timm
     from headstart.exporting.transformers_folder import export_transformers
 
 __all__ = ["export_timm", "export_transformers"]
 
-_HOMES = {"export_timm": "timm_folder", "export_transformers": "transformers_folder"}
+_PLACES = {
+    "export_timm": "headstart.exporting.timm_folder",
+    "export_transformers": "headstart.exporting.transformers_folder",
+}
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = names_from(__name__, _PLACES)

@@ -9,9 +9,9 @@ the device, and what is in the data.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from headstart.lazily import names_from
 from headstart.preprocessing.base import NamedInput, Preprocess
 from headstart.preprocessing.kinds import KINDS, check_preprocess, read_preprocess
 
@@ -76,12 +76,7 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'headstart.preprocessing' has no attribute '{name}'")
-    value: object = getattr(import_module(_PLACES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = names_from(__name__, _PLACES)
 
 
 __all__ = [

@@ -3,8 +3,9 @@
 The console is wanted by every command, the pages by few: they are imported when first used.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from headstart.lazily import names_from
 
 if TYPE_CHECKING:
     from headstart.reporting.folder import render_folder
@@ -14,10 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["render_folder", "render_page", "render_text"]
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'headstart.reporting' has no attribute '{name}'")
-    module = import_module(f"headstart.reporting.{name.removeprefix('render_')}")
-    value: object = getattr(module, name)
-    globals()[name] = value
-    return value
+_PLACES = {
+    "render_folder": "headstart.reporting.folder",
+    "render_page": "headstart.reporting.page",
+    "render_text": "headstart.reporting.text",
+}
+__getattr__ = names_from(__name__, _PLACES)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headstart.lazily import names_from
+
 if TYPE_CHECKING:
     from headstart.starts.builders import build_encoder, learn_preprocess, learns_from_texts
     from headstart.starts.catalog import find_start, list_starts, require_start
@@ -45,31 +47,25 @@ __all__ = [
     "wrap_module",
 ]
 
-_HOMES = {
-    "BuildRequest": "provider",
-    "ClipImageNetwork": "duals.clip",
-    "Encoder": "encoder",
-    "PairNetwork": "duals.networks",
-    "WritingNetwork": "texts.writing",
-    "adapter_names": "lora",
-    "add_lora": "lora",
-    "build_encoder": "builders",
-    "find_start": "catalog",
-    "join_rows": "joined",
-    "learn_preprocess": "builders",
-    "learns_from_texts": "builders",
-    "list_starts": "catalog",
-    "merge_lora": "lora",
-    "rebuild_encoder": "rebuild",
-    "require_start": "catalog",
-    "wrap_module": "own_module",
+_PLACES = {
+    "BuildRequest": "headstart.starts.provider",
+    "ClipImageNetwork": "headstart.starts.duals.clip",
+    "Encoder": "headstart.starts.encoder",
+    "PairNetwork": "headstart.starts.duals.networks",
+    "WritingNetwork": "headstart.starts.texts.writing",
+    "adapter_names": "headstart.starts.lora",
+    "add_lora": "headstart.starts.lora",
+    "build_encoder": "headstart.starts.builders",
+    "find_start": "headstart.starts.catalog",
+    "join_rows": "headstart.starts.joined",
+    "learn_preprocess": "headstart.starts.builders",
+    "learns_from_texts": "headstart.starts.builders",
+    "list_starts": "headstart.starts.catalog",
+    "merge_lora": "headstart.starts.lora",
+    "rebuild_encoder": "headstart.starts.rebuild",
+    "require_start": "headstart.starts.catalog",
+    "wrap_module": "headstart.starts.own_module",
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = names_from(__name__, _PLACES)

@@ -6,10 +6,10 @@ A new task is a frozen ``Task`` in a file of its own, a row here, and a row of t
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from headstart.errors import OptionError, did_you_mean, quoted
+from headstart.lazily import names_from
 from headstart.types.placed import PlacedTable
 
 if TYPE_CHECKING:
@@ -72,12 +72,7 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'headstart.tasks' has no attribute '{name}'")
-    value: object = getattr(import_module(_PLACES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = names_from(__name__, _PLACES)
 
 
 def find_task(name: str) -> Task:

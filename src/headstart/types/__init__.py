@@ -2,11 +2,12 @@
 
 Tensor legend: B batch, C channels, H height, W width, T tokens, D features, K classes.
 Nothing here computes (``Ragged`` only finds its rows) or touches the disk; floor 1 imports nothing
-of headstart but errors.
+of headstart but errors and the way to names that wait.
 """
 
 from typing import TYPE_CHECKING
 
+from headstart.lazily import names_from
 from headstart.types.conversations import ANSWERER, USER, Conversation
 from headstart.types.data import (
     ROWS,
@@ -131,12 +132,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import what needs NumPy when it is first used, so that no help waits for it."""
-    if name not in ("Gathered", "Ragged", "Rows"):
-        raise AttributeError(f"module 'headstart.types' has no attribute '{name}'")
-    from headstart.types import ragged
-
-    value: object = getattr(ragged, name)
-    globals()[name] = value
-    return value
+# what needs NumPy is imported when it is first used, so that no help waits for it
+__getattr__ = names_from(
+    __name__, dict.fromkeys(("Gathered", "Ragged", "Rows"), "headstart.types.ragged")
+)
