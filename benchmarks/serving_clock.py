@@ -125,8 +125,9 @@ class Client:
         self._free.append(connection)
 
     async def connect(self, number: int) -> None:
-        """Open connections that are used later."""
+        """Open connections that are used later, beside those that the server has left open."""
         loop = asyncio.get_running_loop()
+        self._free = [one for one in self._free if not one.transport.is_closing()]
         for _ in range(number - len(self._free)):
             made = await loop.create_connection(Connection, "127.0.0.1", self._port)
             self._free.append(made[1])
