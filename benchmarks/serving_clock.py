@@ -282,7 +282,8 @@ def of_kind(name: str, args: argparse.Namespace) -> dict:
         for turn in range(args.turns):
             alone, port = bare_ms(bundle, bodies, kind), free_port()
             command = [sys.executable, "-m", "headstart", "serve", str(bundle)]
-            with serving([*command, "--port", str(port)], port, "/v2/health/ready"):
+            words = [*command, "--port", str(port)]
+            with serving(words, port, "/v2/health/ready", core=cores[-1]):
                 client = Client(port, bodies, kind)
                 found = asyncio.run(measured(client, alone, args.seconds))
             rows += [{"kind": name, "turn": turn, **one} for one in found]

@@ -12,8 +12,10 @@ soak the resident memory at its beginning and its end, by a straight line throug
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import statistics
+import sys
 import threading
 import time
 import urllib.error
@@ -138,9 +140,13 @@ def main() -> None:
     parser.add_argument("--texts", type=Path)
     said = parser.parse_args()
     texts = said.texts.read_text().splitlines() if said.texts else TEXTS
-    print(describe_machine())
-    command = ["headstart", "serve", str(said.bundle), "--quiet"]
-    with serving([*command, "--port", str(port := free_port())], port, READY) as server:
+    print(describe_machine(1).sentence())
+    print("load average", *(f"{one:.1f}" for one in os.getloadavg()))
+    command = [sys.executable, "-m", "headstart", "serve", str(said.bundle), "--quiet"]
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:-1] or cores)  # the last one is the server's
+    words = [*command, "--port", str(port := free_port())]
+    with serving(words, port, READY, core=cores[-1]) as server:
         url = f"http://127.0.0.1:{port}"
         rows = [row_of(url, server.pid, texts, num, said.seconds) for num in said.clients]
         head = ["clients", "tokens/s", "tokens/s of its processor", "answers/s", "ms, half"]

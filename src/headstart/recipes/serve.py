@@ -46,6 +46,7 @@ def serve(
     monitor_seconds: float = 60.0,
     restart: bool = False,
     request_log: str | None = None,
+    signed_by: str | None = None,
 ) -> None:
     """Serve runs or bundles over HTTP, until a signal ends it.
 
@@ -73,6 +74,8 @@ def serve(
         restart: Serve in a process of its own, and start it again where it crashes.
         request_log: File that gets a line of JSON a request: its path, status, milliseconds,
             sizes, trace, and of a single sample the class that was answered; no inputs.
+        signed_by: File with the public key, in PEM, that every bundle has to be signed with
+            ('headstart sign').
 
     Raises:
         ProcessLost: If it crashes again and again soon after its start.
@@ -80,7 +83,7 @@ def serve(
         OptionError: If others could reach it without a key, the key file cannot be used, or the
             port is taken.
         RunFolderError: If something is neither a run nor a bundle.
-        ExportError: If a run cannot be exported, or a bundle is not what was exported.
+        ExportError: If a run cannot be exported, or a bundle is not what was exported or signed.
 
     Example:
         >>> import headstart as hs
@@ -112,11 +115,13 @@ def serve(
                 monitor_log=monitor_log,
                 monitor_seconds=monitor_seconds,
                 request_log=request_log,
+                signed_by=signed_by,
             )
             return keep(command, sock)
     with attached():
         folders = [bundle_of(Path(one)) for one in given]
-    with _uncollected(), _opening(folders) as opened:
+    trusted = None if signed_by is None else Path(signed_by)
+    with _uncollected(), _opening(folders, trusted) as opened:
         from headstart.serving import (
             RequestLog,
             ServerLimits,
@@ -131,7 +136,7 @@ def serve(
         written = nullcontext() if requests is None else closing(RequestLog(requests))
         with listen(host, port) as sock, written as lines:
             watching = WatchOptions(monitor_seconds, log)
-            shelf = Shelf(folders, limits, ServerMeasures(), watching, opened)
+            shelf = Shelf(folders, limits, ServerMeasures(), watching, opened, trusted)
             with unheard():  # a server's log is no place for how far a request has been read
                 run_server(shelf, sock, [digest_of(key) for key in keys], host, keeper(), lines)
 
@@ -153,7 +158,7 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _opening(folders: Sequence[Path]) -> Iterator[list[Opened]]:
+def _opening(folders: Sequence[Path], signed_by: Path | None) -> Iterator[list[Opened]]:
     """Open and verify bundles beside whatever is done meanwhile.
 
     Digests and ONNX Runtime need no lock of the interpreter, imports of the server do.
@@ -164,7 +169,7 @@ def _opening(folders: Sequence[Path]) -> Iterator[list[Opened]]:
     from headstart.cores import usable_cores
 
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as thread:
-        verify = partial(verify_any, num_threads=usable_cores())
+        verify = partial(verify_any, num_threads=usable_cores(), signed_by=signed_by)
         yield [thread.submit(verify, folder) for folder in folders]
 
 
