@@ -133,9 +133,10 @@ def serving(
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     if libraries:
         env["PYTHONPATH"] = os.pathsep.join([env.get("PYTHONPATH", ""), libraries])
+    to_core = None if is_free else partial(os.sched_setaffinity, 0, {core})
     process = subprocess.Popen(
         command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, preexec_fn=None if is_free else partial(os.sched_setaffinity, 0, {core}),
+        start_new_session=True, preexec_fn=to_core,
     )  # fmt: skip
     try:
         assert is_free or os.sched_getaffinity(process.pid) == {core}
