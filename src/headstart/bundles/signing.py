@@ -17,6 +17,7 @@ from headstart.errors import ExportError, OptionError
 from headstart.extras import require_extra
 
 SIGNATURE = "model.sig"
+_PACKAGES = ("model_signing", "OpenSSL")
 _PAIR = (
     "openssl ecparam -name prime256v1 -genkey -noout -out private.pem; openssl ec -in private.pem "
     "-pubout -out public.pem"
@@ -34,11 +35,11 @@ def sign_bundle(folder: Path, key: Path) -> Path:
         The signature's file, in the bundle.
 
     Raises:
-        PackageMissing: If ``model_signing`` is not installed.
+        PackageMissing: If one is not installed that signatures need.
         OptionError: If the file holds no such key.
         ExportError: If the bundle is not what was exported.
     """
-    require_extra("sign", "Signing", "model_signing")
+    require_extra("sign", "Signing", *_PACKAGES)
     check_files(folder)
     from model_signing import hashing, signing
 
@@ -49,7 +50,7 @@ def sign_bundle(folder: Path, key: Path) -> Path:
     files = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
     temporary = folder / f".{SIGNATURE}.tmp"  # there only after all files were read
     try:
-        signer.set_hashing_config(files).sign(folder, temporary)
+        signer.set_hashing_config(files).sign(folder.resolve(), temporary)  # it follows no link
         temporary.replace(folder / SIGNATURE)
     finally:
         temporary.unlink(missing_ok=True)
@@ -64,11 +65,11 @@ def check_signature(folder: Path, key: Path) -> None:
         key: A file with the public key, in PEM.
 
     Raises:
-        PackageMissing: If ``model_signing`` is not installed.
+        PackageMissing: If one is not installed that signatures need.
         OptionError: If the file holds no such key.
         ExportError: If it was not.
     """
-    require_extra("sign", "Checking a signature", "model_signing")
+    require_extra("sign", "Checking a signature", *_PACKAGES)
     from cryptography.exceptions import InvalidSignature
     from model_signing import hashing, verifying
 
@@ -84,11 +85,12 @@ def check_signature(folder: Path, key: Path) -> None:
         )
     files = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
     try:
-        verifier.set_hashing_config(files).verify(folder, path)
+        verifier.set_hashing_config(files).verify(folder.resolve(), path)
     except InvalidSignature as error:
         raise _not_signed(folder, key, "its signature is not by this key") from error
     except Exception as error:  # of the library, of protobuf and of JSON, without a common class
-        raise _not_signed(folder, key, str(error) or type(error).__name__) from error
+        told = str(error).rstrip(". ") or type(error).__name__
+        raise _not_signed(folder, key, told) from error
 
 
 def _not_signed(folder: Path, key: Path, reason: str) -> ExportError:
