@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from headstart import cli
-from headstart.errors import RunFolderError
+from headstart.bundles import manifest_bytes
+from headstart.errors import RunFolderError, StartError
 from headstart.model import open_model
+from headstart.starts.weights import read_safetensors
 
 
 class Canary:
@@ -97,11 +99,15 @@ def test_no_folder_runs_a_pickle(canary, mlp_bundle, tmp_path, capsys):
     for words in (["predict", str(folder), str(folder)], ["evaluate", str(folder)]):
         assert cli.main([*words, "--quiet"]) > 0, words
     bundle = tmp_path / "bundle"
-    for name in ("golden.npz", "model.onnx", "drift_reference.npz", "MANIFEST.json"):
-        shutil.copytree(mlp_bundle[1], bundle)
-        (bundle / name).write_bytes(harm)
-        assert cli.main(["verify", str(bundle), "--quiet"]) > 0
-        shutil.rmtree(bundle)
+    for name in ("golden.npz", "model.onnx", "bundle.json", "MANIFEST.json"):
+        for is_listed in (False, True):
+            shutil.copytree(mlp_bundle[1], bundle)
+            assert (bundle / name).is_file()
+            (bundle / name).write_bytes(harm)
+            if is_listed and name != "MANIFEST.json":  # whoever writes a file can list it, too
+                (bundle / "MANIFEST.json").write_bytes(manifest_bytes(bundle))
+            assert cli.main(["verify", str(bundle), "--quiet"]) > 0, (name, is_listed)
+            shutil.rmtree(bundle)
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -159,3 +165,6 @@ def test_weights_made_to_harm_are_refused_in_a_sentence(kind, mlp_bundle, tmp_pa
     HARM[kind](folder / "model.safetensors")
     with pytest.raises(RunFolderError):
         open_model(folder)
+    if kind != "another type":  # which a start says where its network is built
+        with pytest.raises(StartError, match="cannot be read"):
+            read_safetensors(folder / "model.safetensors")
