@@ -125,6 +125,7 @@ def run_server(
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what strangers send that is no HTTP is answered, and fills no log
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nobody asks who the client is
