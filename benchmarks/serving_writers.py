@@ -131,7 +131,8 @@ def soak(url: str, pid: int, texts: list[str], clients: int, seconds: float) -> 
     slope = statistics.linear_regression(range(len(held)), held).slope * 60
     return (
         f"{seconds:.0f} s, {clients} clients: {len(load.seconds):,} answers, "
-        f"refused: {_counted(load.failed)}; {held[0]:.1f} to {held[-1]:.1f} MiB, {slope:+.2f} a minute"
+        f"refused: {_counted(load.failed)}; {held[0]:.1f} to {held[-1]:.1f} MiB, "
+        f"{slope:+.2f} a minute"
     )
 
 
