@@ -28,6 +28,7 @@ import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,27 +113,33 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _on_one_core() -> None:
-    """Leave this process the last of its cores: the others are for whoever asks it."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
 @contextmanager
 def serving(
-    command: list[str], port: int, ready: str, libraries: str = "", *, is_free: bool = False
+    command: list[str],
+    port: int,
+    ready: str,
+    libraries: str = "",
+    *,
+    is_free: bool = False,
+    core: int | None = None,
 ):
     """Run a server in a process of its own while the block runs; gives the process.
 
-    On one core, but where it ``is_free`` to choose.
+    On one core, but where it ``is_free`` to choose: on that which is named, else on the last one
+    of this process. Whoever asks it from other cores names it: a child begins with its parent's.
     """
+    if core is None:
+        core = max(os.sched_getaffinity(0))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     if libraries:
         env["PYTHONPATH"] = os.pathsep.join([env.get("PYTHONPATH", ""), libraries])
+    to_core = None if is_free else partial(os.sched_setaffinity, 0, {core})
     process = subprocess.Popen(
         command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, preexec_fn=None if is_free else _on_one_core,
+        start_new_session=True, preexec_fn=to_core,
     )  # fmt: skip
     try:
+        assert is_free or os.sched_getaffinity(process.pid) == {core}
         end = time.monotonic() + 120
         while True:
             try:

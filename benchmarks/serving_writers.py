@@ -12,12 +12,15 @@ soak the resident memory at its beginning and its end, by a straight line throug
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import statistics
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +98,12 @@ class Load:
             thread.join()
 
 
+def _counted(statuses: list[int]) -> str:
+    """Return how many there are of each status."""
+    found = Counter(statuses)
+    return ", ".join(f"{number} x {status}" for status, number in found.items()) or "none"
+
+
 def row_of(url: str, pid: int, texts: list[str], clients: int, seconds: float) -> list[str]:
     """Measure one number of clients."""
     with Load(url, texts, clients) as load:
@@ -107,7 +116,7 @@ def row_of(url: str, pid: int, texts: list[str], clients: int, seconds: float) -
         waits = sorted(load.seconds)
     half, most = (1000 * float(np.quantile(waits, share)) for share in (0.5, 0.99))
     cells = [f"{clients}", f"{told / took:.0f}", f"{told / max(worked, 1e-9):.0f}"]
-    return [*cells, f"{len(waits) / took:.1f}", f"{half:.0f}", f"{most:.0f}", f"{len(load.failed)}"]
+    return [*cells, f"{len(waits) / took:.1f}", f"{half:.0f}", f"{most:.0f}", _counted(load.failed)]
 
 
 def soak(url: str, pid: int, texts: list[str], clients: int, seconds: float) -> str:
@@ -122,7 +131,8 @@ def soak(url: str, pid: int, texts: list[str], clients: int, seconds: float) -> 
     slope = statistics.linear_regression(range(len(held)), held).slope * 60
     return (
         f"{seconds:.0f} s, {clients} clients: {len(load.seconds):,} answers, "
-        f"{len(load.failed)} refused; {held[0]:.1f} to {held[-1]:.1f} MiB, {slope:+.2f} a minute"
+        f"refused: {_counted(load.failed)}; {held[0]:.1f} to {held[-1]:.1f} MiB, "
+        f"{slope:+.2f} a minute"
     )
 
 
@@ -138,10 +148,17 @@ def main() -> None:
     parser.add_argument("--texts", type=Path)
     said = parser.parse_args()
     texts = said.texts.read_text().splitlines() if said.texts else TEXTS
-    print(describe_machine())
-    command = ["headstart", "serve", str(said.bundle), "--quiet"]
-    with serving([*command, "--port", str(port := free_port())], port, READY) as server:
+    print(describe_machine(1).sentence())
+    print("load average", *(f"{one:.1f}" for one in os.getloadavg()))
+    command = [sys.executable, "-m", "headstart", "serve", str(said.bundle), "--quiet"]
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:-1] or cores)  # the last one is the server's
+    words = [*command, "--port", str(port := free_port())]
+    with serving(words, port, READY, core=cores[-1]) as server:
         url = f"http://127.0.0.1:{port}"
+        taken = [one for one in texts if asked(url, one)[1] == 200]
+        print(f"{len(taken)} of {len(texts)} texts are taken; asked are these")
+        texts = taken
         rows = [row_of(url, server.pid, texts, num, said.seconds) for num in said.clients]
         head = ["clients", "tokens/s", "tokens/s of its processor", "answers/s", "ms, half"]
         print(markdown_table([*head, "ms, 99 %", "refused"], rows))

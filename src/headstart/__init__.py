@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from headstart.recipes.run import open_run as open
     from headstart.recipes.runs import runs as list_runs
     from headstart.recipes.serve import serve
+    from headstart.recipes.sign import sign
     from headstart.recipes.starts import starts as list_starts
     from headstart.recipes.verify import verify
     from headstart.recipes.watch import watch
@@ -70,6 +71,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "predict": ("headstart.recipes.predict", "predict"),
     "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
+    "sign": ("headstart.recipes.sign", "sign"),
     "verify": ("headstart.recipes.verify", "verify"),
     "serve": ("headstart.recipes.serve", "serve"),
     "monitor": ("headstart.recipes.monitor", "monitor"),
@@ -119,6 +121,7 @@ __all__ = [
     "rank",
     "report",
     "serve",
+    "sign",
     "verify",
     "watch",
     "wrap_module",

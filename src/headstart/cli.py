@@ -62,6 +62,7 @@ VERBS: dict[str, Place] = {
     "predict": PLACES["predict"],
     "report": PLACES["report"],
     "export": PLACES["export"],
+    "sign": PLACES["sign"],
     "verify": PLACES["verify"],
     "serve": PLACES["serve"],
     "watch": PLACES["watch"],

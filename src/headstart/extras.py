@@ -36,6 +36,7 @@ EXTRAS = (
     ("jieba", "zh", "whole Chinese words in pretraining"),
     ("starlette", "serve", "the server"),
     ("onnxruntime", "onnx", "bundles, and the engine onnxruntime for passes without gradients"),
+    ("model_signing", "sign", "signatures of bundles"),
     ("openvino", "openvino", "the engine openvino, for the same"),
     ("tensorboard", "tensorboard", "--log tensorboard"),
     ("mlflow", "mlflow", "--log mlflow"),

@@ -37,6 +37,11 @@ def test_mlflow_loads_a_bundle_by_both_flavors(mlp_bundle, monkeypatch, tmp_path
             network.SerializeToString(), providers=["CPUExecutionProvider"]
         )
         assert np.abs(session.run(None, arrays)[0] - expected).max() < 1e-5
-        # a DataFrame has no columns of several numbers: what has several inputs takes arrays
+        # a DataFrame has a column an input, whose cells are the rows of its array
+        frame = pd.DataFrame({name: list(array) for name, array in arrays.items()})
+        told = loaded.predict(frame)
+        assert np.asarray(told["logits"]).shape == expected.shape
+        assert np.abs(np.asarray(told["logits"]) - expected).max() < 1e-5
+        # columns of single numbers are no input of it
         with pytest.raises(Exception, match=r"(?i)input|column|shape|schema|tensor|feature"):
             loaded.predict(pd.DataFrame({"x": [1.0]}))

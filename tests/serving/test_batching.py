@@ -222,6 +222,34 @@ def test_a_short_text_does_not_wait_for_the_long_one_beside_it():
     asyncio.run(work())
 
 
+def test_who_is_answered_is_told_so_before_the_next_pass_begins():
+    bundle = Doubling(NamedInput("x", "float32", ("length",), (), None, 0))
+    said: list[str] = []
+
+    async def work() -> None:
+        one = batcher(bundle)
+        whole = one.in_thread
+
+        async def in_thread(*given):
+            said.append("pass")
+            return await whole(*given)
+
+        one.in_thread = in_thread
+
+        async def asks(width: int) -> None:
+            await ask(one, 1.0, width=width)
+            said.append("told")
+
+        bundle.may_go.clear()
+        asked = [asyncio.create_task(asks(width)) for width in (5, 90, 3, 200)]
+        await asyncio.sleep(0.05)
+        bundle.may_go.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(work())
+    assert said == ["pass", "told", "told", "pass", "told", "pass", "told"]
+
+
 def test_passes_cost_the_least_that_any_division_costs():
     def cost(passes):
         return sum(

@@ -16,10 +16,21 @@ from serving_process import ServingProcess
 from headstart.serving.refusals import Refusal
 from headstart.serving.tensors import texts_of
 
+# tells of every file that is looked for by a name that a stranger has sent
+WATCHFUL = """
+import sys
+def hear(event, given):
+    if event in ("open", "os.listdir", "os.scandir") and isinstance(given[0], (str, bytes)):
+        path = str(given[0])
+        if any(word in path for word in ("passwd", "..", "%2e", "nobody", "xxxxxxxx")):
+            print("looked for", repr(path), file=sys.stderr)
+sys.addaudithook(hear)
+"""
+
 
 @pytest.fixture(scope="module")
 def server(mlp_bundle, image_bundle):
-    with ServingProcess(mlp_bundle[1], image_bundle[1]) as running:
+    with ServingProcess(mlp_bundle[1], image_bundle[1], code=WATCHFUL) as running:
         yield running
 
 
@@ -230,9 +241,48 @@ def test_a_body_without_an_end_is_cut_at_the_limit(server, paths):
     assert server.get("/v2/health/live") == {"live": True}
 
 
+RAW = {
+    "a long first line": (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+    "long headers and a body": (
+        b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX-Long: "
+        + b"a" * 40_000
+        + b"\r\n\r\n[]GET /v2 HTTP/1.1\r\n\r\n",
+        431,
+    ),
+    "no HTTP": (b"HELLO there\r\n\r\n", 400),
+    "TLS": (bytes.fromhex("16030100a5010000a10303") + b"\0" * 60, 400),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "two lengths": (
+        b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400
+    ),
+    "a length and chunks": (
+        b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+    ),
+    "a length below zero": (b"POST /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+    "a header without a colon": (b"GET /v2 HTTP/1.1\r\nHost: x\r\nAbc\r\n\r\n", 400),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_what_is_no_request_is_refused_in_the_same_form_and_fills_no_log(server, kind):
+    asked, expected = RAW[kind]
+    lines = len(server.lines)
+    with server.connect() as connection:
+        connection.sendall(asked)
+        told = b""
+        while part := connection.recv(65536):
+            told += part
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d" % expected)
+    assert is_refusal(body)  # one answer, and the end
+    assert len(server.lines) == lines
+
+
 def test_the_server_lives_and_has_not_failed_once(server):
     assert server.get("/v2/health/ready") == {"ready": True}
     assert "fault:" not in server.log
+    assert "looked for" not in server.log
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])

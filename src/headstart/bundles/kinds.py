@@ -19,16 +19,24 @@ AnyBundle = Bundle | WritingBundle | PairBundle
 Opened = Future[tuple[AnyBundle, Agreement]]
 
 
-def verify_any(folder: Path, *, num_threads: int = 1) -> tuple[AnyBundle, Agreement]:
+def verify_any(
+    folder: Path, *, num_threads: int = 1, signed_by: Path | None = None
+) -> tuple[AnyBundle, Agreement]:
     """Check the files of a bundle, open it, and let it answer its golden samples.
 
     Args:
         folder: The bundle.
         num_threads: Of ONNX Runtime.
+        signed_by: A file with the public key that it has to be signed with; None asks for none.
 
     Raises:
-        ExportError: If a file is not what was exported, or an answer is another.
+        ExportError: If a file is not what was exported or signed, or an answer is another.
+        OptionError: If the file holds no key.
     """
+    if signed_by is not None:
+        from headstart.bundles.signing import check_signature  # its packages come with an extra
+
+        check_signature(folder, signed_by)
     try:
         task = find_task(read_bundle_record(folder).schema.task)
     except ExportError:  # what is wrong with its files is said below, where all are looked at

@@ -18,13 +18,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from headstart.errors import OptionError, RunFolderError
 from headstart.model.heads import find_head
 from headstart.model.network import Model
 from headstart.starts import rebuild_encoder
 from headstart.storage.records import FORMAT, num_members, refuse_other_format, refuse_start
+from headstart.storage.tensor_names import refuse_names_twice
 from headstart.tasks import find_task
 from headstart.types import Deciding, Schema
 
@@ -97,6 +98,7 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
         head = str(record["head"])
         find_head(head)
         state = load_file(str(path / "model.safetensors"))
+        refuse_names_twice(path / "model.safetensors")
         deciding = Deciding.from_json(record.get("deciding"), len(schema.classes))
         numbers = [float(record[n]) for n in ("temperature", "target_mean", "target_scale")]
     except FileNotFoundError as error:
@@ -110,7 +112,21 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"Run the training again with --overwrite."
         ) from error
     model = Model(encoder, schema, head=head)
-    expected = {n: tuple(t.shape) for n, t in model.state_dict().items()}
+    _refuse_unfitting(path, model, state)
+    model.load_state_dict(state, strict=True)
+    model.temperature, model.target_mean, model.target_scale = numbers
+    model.decide_by(deciding)
+    return model.eval(), record
+
+
+def _refuse_unfitting(path: Path, model: Model, state: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not those of a model.
+
+    Raises:
+        RunFolderError: Naming the first.
+    """
+    own = model.state_dict()
+    expected = {n: tuple(t.shape) for n, t in own.items()}
     found = {n: tuple(t.shape) for n, t in state.items()}
     if expected != found:
         wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
@@ -118,16 +134,18 @@ def open_model(path: Path, module: nn.Module | None = None) -> tuple[Model, dict
             f"{path}/model.safetensors does not fit model.json: '{wrong[0]}' has shape "
             f"{found.get(wrong[0])}, expected {expected.get(wrong[0])}. Run the training again."
         )
+    for name, tensor in state.items():
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise RunFolderError(
+                f"{path}/model.safetensors does not fit model.json: '{name}' is {tensor.dtype}, "
+                f"expected {own[name].dtype}. Run the training again."
+            )
     unfinite = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
     if unfinite:
         raise RunFolderError(
             f"{path}/model.safetensors holds numbers that are not finite in '{unfinite[0]}'; "
             f"expected finite weights. Run the training again."
         )
-    model.load_state_dict(state, strict=True)
-    model.temperature, model.target_mean, model.target_scale = numbers
-    model.decide_by(deciding)
-    return model.eval(), record
 
 
 def refuse_ensemble(path: Path, record: dict[str, object]) -> None:

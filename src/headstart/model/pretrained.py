@@ -19,6 +19,7 @@ from headstart.errors import RunFolderError, StartError
 from headstart.model.folder import library_versions
 from headstart.starts import Encoder, rebuild_encoder
 from headstart.storage.records import FORMAT, find_record, refuse_other_format
+from headstart.storage.tensor_names import refuse_names_twice
 
 _ENCODER = "encoder."
 
@@ -83,6 +84,7 @@ def open_pretrained(path: Path) -> Pretrained:
     try:
         encoder = rebuild_encoder(record["architecture"], folder=path)
         state = load_file(str(path / "model.safetensors"))
+        refuse_names_twice(path / "model.safetensors")
         inside = {n[len(_ENCODER) :]: t for n, t in state.items() if n.startswith(_ENCODER)}
         encoder.load_state_dict(inside, strict=True)
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, StartError) as error:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -45,6 +45,8 @@ def serve(
     monitor_log: str | None = None,
     monitor_seconds: float = 60.0,
     restart: bool = False,
+    request_log: str | None = None,
+    signed_by: str | None = None,
 ) -> None:
     """Serve runs or bundles over HTTP, until a signal ends it.
 
@@ -70,6 +72,10 @@ def serve(
         monitor_seconds: Seconds from one window of answers that is compared with held-out samples
             to the next.
         restart: Serve in a process of its own, and start it again where it crashes.
+        request_log: File that gets a line of JSON a request: its path, status, milliseconds,
+            sizes, trace, and of a single sample the class that was answered; no inputs.
+        signed_by: File with the public key, in PEM, that every bundle has to be signed with
+            ('headstart sign').
 
     Raises:
         ProcessLost: If it crashes again and again soon after its start.
@@ -77,7 +83,7 @@ def serve(
         OptionError: If others could reach it without a key, the key file cannot be used, or the
             port is taken.
         RunFolderError: If something is neither a run nor a bundle.
-        ExportError: If a run cannot be exported, or a bundle is not what was exported.
+        ExportError: If a run cannot be exported, or a bundle is not what was exported or signed.
 
     Example:
         >>> import headstart as hs
@@ -87,6 +93,8 @@ def serve(
     _check(given, port, grace_seconds)
     log = None if monitor_log is None else Path(monitor_log)
     _check_monitoring(log, monitor_seconds)
+    requests = None if request_log is None else Path(request_log)
+    _check_log(requests, "--request-log")
     keys = [] if api_key_file is None else _read_keys(Path(api_key_file))
     if not keys and not insecure and not _is_loopback(host):
         raise OptionError(
@@ -106,12 +114,16 @@ def serve(
                 quiet=quiet,
                 monitor_log=monitor_log,
                 monitor_seconds=monitor_seconds,
+                request_log=request_log,
+                signed_by=signed_by,
             )
             return keep(command, sock)
     with attached():
         folders = [bundle_of(Path(one)) for one in given]
-    with _uncollected(), _opening(folders) as opened:
+    trusted = None if signed_by is None else Path(signed_by)
+    with _uncollected(), _opening(folders, trusted) as opened:
         from headstart.serving import (
+            RequestLog,
             ServerLimits,
             ServerMeasures,
             Shelf,
@@ -121,11 +133,12 @@ def serve(
         )
 
         limits = replace(ServerLimits(), grace_seconds=grace_seconds)
-        with listen(host, port) as sock:
+        written = nullcontext() if requests is None else closing(RequestLog(requests))
+        with listen(host, port) as sock, written as lines:
             watching = WatchOptions(monitor_seconds, log)
-            shelf = Shelf(folders, limits, ServerMeasures(), watching, opened)
+            shelf = Shelf(folders, limits, ServerMeasures(), watching, opened, trusted)
             with unheard():  # a server's log is no place for how far a request has been read
-                run_server(shelf, sock, [digest_of(key) for key in keys], host, keeper())
+                run_server(shelf, sock, [digest_of(key) for key in keys], host, keeper(), lines)
 
 
 @contextmanager
@@ -145,7 +158,7 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _opening(folders: Sequence[Path]) -> Iterator[list[Opened]]:
+def _opening(folders: Sequence[Path], signed_by: Path | None) -> Iterator[list[Opened]]:
     """Open and verify bundles beside whatever is done meanwhile.
 
     Digests and ONNX Runtime need no lock of the interpreter, imports of the server do.
@@ -156,7 +169,7 @@ def _opening(folders: Sequence[Path]) -> Iterator[list[Opened]]:
     from headstart.cores import usable_cores
 
     with ThreadPoolExecutor(1, thread_name_prefix="opening") as thread:
-        verify = partial(verify_any, num_threads=usable_cores())
+        verify = partial(verify_any, num_threads=usable_cores(), signed_by=signed_by)
         yield [thread.submit(verify, folder) for folder in folders]
 
 
@@ -185,7 +198,7 @@ def _check(given: Sequence[str], port: int, grace_seconds: float) -> None:
 
 
 def _check_monitoring(log: Path | None, seconds: float) -> None:
-    """Refuse a log that cannot be written, and windows at no known distance.
+    """Refuse a log of windows that cannot be written, and windows at no known distance.
 
     Raises:
         OptionError: If so.
@@ -194,13 +207,22 @@ def _check_monitoring(log: Path | None, seconds: float) -> None:
         raise OptionError(
             f"monitor_seconds is {seconds:g}; expected 0 to 86,400. Choose another number."
         )
+    _check_log(log, "--monitor-log")
+
+
+def _check_log(log: Path | None, option: str) -> None:
+    """Refuse a log that cannot be written.
+
+    Raises:
+        OptionError: If so.
+    """
     if log is None:
         return
     try:
         log.open("ab").close()
     except OSError as error:
         raise OptionError(
-            f"--monitor-log {log} cannot be written ({error.strerror or error}); expected a file "
+            f"{option} {log} cannot be written ({error.strerror or error}); expected a file "
             "in a folder that is there. Name another file."
         ) from error
 

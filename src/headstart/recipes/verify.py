@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,21 +24,25 @@ class VerifyReport:
         record: What it says of itself.
         version: The first digits of the SHA-256 of its manifest.
         agreement: How far its golden answers are from those that were exported.
+        signed_by: The key that it was signed with, as a file; None where none was asked for.
     """
 
     path: Path
     record: BundleRecord
     version: str
     agreement: Agreement
+    signed_by: Path | None = None
 
     def report(self) -> str:
         """Return what a person wants to know, as plain text."""
         record, found = self.record, self.agreement
         schema = record.schema
+        signed = f"  signed with the key of {self.signed_by}\n" if self.signed_by else ""
         return fitted(
             f"{self.path}: {record.name}, version {self.version}, {schema.kind}"
             f"{f' of {len(schema.classes):,} classes' if schema.classes else ''}\n"
             "  every file is as it was exported (SHA-256)\n"
+            f"{signed}"
             f"  golden answers are the same: logits differ by {found.largest:.2g}, allowed "
             f"{found.allowed:.2g}\n"
             f"  compared before export on {record.parity.get('samples', 'nothing')}"
@@ -45,7 +50,7 @@ class VerifyReport:
 
 
 @hushes
-def verify(bundle: str, *, quiet: bool = False) -> VerifyReport:
+def verify(bundle: str, *, signed_by: str | None = None, quiet: bool = False) -> VerifyReport:
     """Check that a bundle is what was exported, and still answers as it did.
 
     Every file is compared with the SHA-256 in its manifest, and the golden samples in it are
@@ -53,13 +58,18 @@ def verify(bundle: str, *, quiet: bool = False) -> VerifyReport:
 
     Args:
         bundle: A folder that 'headstart export RUN --to onnx' has written.
+        signed_by: File with the public key, in PEM, that it has to be signed with ('headstart
+            sign').
         quiet: Show no progress.
 
     Returns:
         What was compared.
 
     Raises:
-        ExportError: If a file is missing or was changed, or an answer is another.
+        ExportError: If a file is missing or was changed, an answer is another, or it is not signed
+            with that key.
+        OptionError: If the file holds no public key.
+        PackageMissing: If one is that signatures need.
 
     Example:
         >>> import headstart as hs
@@ -68,6 +78,8 @@ def verify(bundle: str, *, quiet: bool = False) -> VerifyReport:
     from headstart.bundles.kinds import verify_any
 
     with attached():
-        opened, agreement = verify_any(Path(bundle))
-        emit("next", command=f"headstart serve {bundle}")
-    return VerifyReport(Path(bundle), opened.record, opened.version, agreement)
+        key = None if signed_by is None else Path(signed_by)
+        opened, agreement = verify_any(Path(bundle), signed_by=key)
+        told = "" if key is None else f" --signed-by {shlex.quote(str(key))}"
+        emit("next", command=f"headstart serve {bundle}{told}")
+    return VerifyReport(Path(bundle), opened.record, opened.version, agreement, key)

@@ -9,10 +9,12 @@ from headstart.serving.gate import digest_of
 from headstart.serving.limits import ServerLimits
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.models import Shelf
+from headstart.serving.request_log import RequestLog
 from headstart.serving.running import run_server
 from headstart.serving.watching import WatchOptions
 
 __all__ = [
+    "RequestLog",
     "ServerLimits",
     "ServerMeasures",
     "Shelf",

@@ -22,11 +22,12 @@ from headstart.serving.bodies import Named, content_type
 from headstart.serving.documents import openapi, record_of
 from headstart.serving.gate import Gate
 from headstart.serving.intake import GONE, WHOLE, Intake, stated_bytes
-from headstart.serving.models import AnyModel, Shelf, shown
+from headstart.serving.models import Answer, AnyModel, ServedModel, Shelf, shown
 from headstart.serving.pages import PAGE_HEADERS, docs_page, try_page
 from headstart.serving.pairs import ServedPair
 from headstart.serving.protocol import read_request, write_response
 from headstart.serving.refusals import Refusal, bad_request
+from headstart.serving.request_log import RequestLog
 from headstart.serving.room import Asked
 from headstart.serving.streaming import EventStream, wants_events
 from headstart.serving.told import matched_record, named, told, written
@@ -38,12 +39,13 @@ Said = Mapping[str, str]  # headers of a request, by names in small letters
 Endpoint = Callable[[Scope, Receive, Said], Awaitable[ASGIApp]]
 
 
-def build_app(shelf: Shelf, keys: Sequence[bytes] = ()) -> ASGIApp:
+def build_app(shelf: Shelf, keys: Sequence[bytes] = (), log: RequestLog | None = None) -> ASGIApp:
     """Return the application.
 
     Args:
         shelf: The models.
         keys: Digests of the keys that open it.
+        log: Gets a line a request; None writes none.
     """
     answers = _Answers(shelf)
     fixed = {
@@ -64,7 +66,7 @@ def build_app(shelf: Shelf, keys: Sequence[bytes] = ()) -> ASGIApp:
         "ready": _Path(("GET",), answers.model_ready),
         "infer": _Path(("POST",), answers.infer),
     }
-    return Gate(_Paths(fixed, of_model), keys, shelf.measures)
+    return Gate(_Paths(fixed, of_model), keys, shelf.measures, log)
 
 
 class _Paths:
@@ -79,7 +81,11 @@ class _Paths:
         self._fixed, self._of_model = fixed, of_model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = self._fixed.get(scope["path"]) or self._found(scope)
+        path = self._fixed.get(scope["path"])
+        if path is None:
+            path = self._found(scope)
+        else:
+            scope["state"]["path"] = scope["path"]
         await path(scope, receive, send)
 
     def _found(self, scope: Scope) -> _Path:
@@ -91,6 +97,7 @@ class _Paths:
             action = self._of_model.get(left[0] if left else "")
             if action is not None and len(left) < 2 and left != [""] and all(named.values()):
                 scope["path_params"] = named
+                scope["state"]["path"] = "/".join(["/v2/models/MODEL", *left])
                 return action
         raise Refusal(404, "There is nothing at this path; /docs lists what there is.", "path")
 
@@ -209,6 +216,7 @@ class _Answers:
         asked = self._asked(scope)
         body = await self._body(scope, receive, headers, model)
         request = read_request(body, headers.get(_BINARY_LENGTH))
+        scope["state"].update(rows=request.rows, id=request.id and shown(request.id))
         if request.timeout_seconds is not None:
             begun = asked.deadline - self._shelf.limits.request_seconds
             asked = Asked(min(asked.deadline, begun + request.timeout_seconds), asked.is_gone)
@@ -221,7 +229,9 @@ class _Answers:
             found = await model.answer_tensors(request.arrays, len(body), asked)
             arrays = model.tensors_of(found)
         else:
-            arrays = model.tensors_of(await model.answer_tensors(request.arrays, len(body), asked))
+            answer = await model.answer_tensors(request.arrays, len(body), asked)
+            arrays = model.tensors_of(answer)
+            _note(scope, model, answer)
         head = {"model_name": model.name, "model_version": model.version}
         content, length = write_response(head, arrays, request)
         kind = "application/json" if length is None else "application/octet-stream"
@@ -274,6 +284,7 @@ class _Answers:
         else:
             answer = await model.answer_samples(read, rows, len(body), asked)
             more = {"notes": answer.notes} if answer.notes else {}
+        _note(scope, model, answer)
         found = [told(one, model) for one in answer.predictions]
         return _packed(_json({**named(model), "predictions": found, **more}), headers)
 
@@ -327,7 +338,9 @@ class _Answers:
         """Return a body; what there is no room for is refused before it is read."""
         model.batcher.demand_room(1, stated_bytes(headers))
         is_whole = scope.get("extensions", {}).get(WHOLE, _stays)
-        return await self._intake.body(headers, receive, is_here=is_whole())
+        body = await self._intake.body(headers, receive, is_here=is_whole())
+        scope["state"]["bytes"] = len(body)
+        return body
 
     def _found(self, scope: Scope) -> AnyModel:
         named = scope["path_params"]
@@ -338,6 +351,14 @@ class _Answers:
     def _asked(self, scope: Scope) -> Asked:
         deadline = asyncio.get_running_loop().time() + self._shelf.limits.request_seconds
         return Asked(deadline, scope.get("extensions", {}).get(GONE, _stays))
+
+
+def _note(scope: Scope, model: ServedModel, answer: Answer) -> None:
+    """Note what may be logged of an answer: how many rows, and of a single one its class."""
+    found, bundle = answer.predictions, model.bundle
+    scope["state"]["rows"] = len(found)
+    if len(found) == 1 and bundle.task.has_classes and not (bundle.is_pieced or bundle.task.parts):
+        scope["state"].update(label=found[0].label, probability=found[0].probability)
 
 
 def _stays() -> bool:

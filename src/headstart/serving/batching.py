@@ -30,6 +30,7 @@ Computed = tuple[np.ndarray, Sequence[Prediction]]  # outputs (B, K), and what i
 # Tokens that take as long to compute as the weights to read, which each pass does once: twice the
 # operations of a core by the bytes that it reads in the same time, however large the network.
 _PASS_TOKENS = 20
+_ROUNDS = 2
 
 
 @dataclass(eq=False)
@@ -176,6 +177,10 @@ class Batcher(Room):
                             job.answer.set_exception(answer)
                         else:
                             job.answer.set_result(answer)
+                    # who is answered is so before the next pass takes the core: once round the
+                    # loop answers are made, once more they are sent
+                    for _ in range(_ROUNDS):
+                        await asyncio.sleep(0)
         finally:
             self._worker = None
 

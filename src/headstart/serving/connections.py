@@ -31,6 +31,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
         self._is_whole = self._has_headers = True
+        self._is_refused = False
         self._header_bytes = 0
         self._wait(self.limits.header_seconds)
 
@@ -68,6 +69,8 @@ class PatientProtocol(HttpToolsProtocol):
         """Begin to answer, and let the answer know whether anybody waits for it."""
         self._has_headers = True
         self._stop_waiting()
+        if self._is_refused:
+            return
         super().on_headers_complete()
         cycle: Any = self.cycle
         if cycle is not None and cycle.scope is self.scope:
@@ -78,11 +81,17 @@ class PatientProtocol(HttpToolsProtocol):
                 WHOLE: lambda: (one := known()) is not None and not one.more_body,
             }
 
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        if not self._is_refused:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Note that nothing of the body is to come."""
         self._is_whole = True
         self._stop_waiting()
-        super().on_message_complete()
+        if not self._is_refused:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait only a moment for the rest of a body that nobody reads."""
@@ -92,15 +101,25 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as everything that is refused is answered."""
-        body = orjson.dumps({"error": msg})
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close"
+        self._refuse(b"400 Bad Request", msg)
+
+    def _refuse(self, status: bytes, sentence: str) -> None:
+        self._is_refused = True
+        body = orjson.dumps({"error": sentence})
+        head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close" % status
         self.transport.write(b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self.transport.close()
 
     def _count(self, size: int) -> None:
         self._header_bytes += size
-        if self._header_bytes > self.limits.header_bytes:
-            self._cut()
+        most = self.limits.header_bytes
+        if self._header_bytes <= most or self._is_refused or self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._cut()  # in the middle of another answer
+        else:
+            told = f"The first line and the headers have more than {most:,} bytes."
+            self._refuse(b"431 Request Header Fields Too Large", told)
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headstart.serving.measures import ServerMeasures
 from headstart.serving.refusals import ClientGone, Refusal
+from headstart.serving.request_log import RequestLog, trace_of
 
 # Pages that hold nothing of a model, and what balancers ask that have no key.
 OPEN = ("/", "/docs", "/v2/health/live", "/v2/health/ready")
@@ -36,23 +37,33 @@ class Gate:
         inner: The application.
         keys: Digests of the keys that open it; none lets everybody in.
         measures: What is counted.
+        log: Gets a line a request; None writes none.
     """
 
-    def __init__(self, inner: ASGIApp, keys: Sequence[bytes], measures: ServerMeasures) -> None:
+    def __init__(
+        self,
+        inner: ASGIApp,
+        keys: Sequence[bytes],
+        measures: ServerMeasures,
+        log: RequestLog | None = None,
+    ) -> None:
         self._inner, self._keys, self._measures = inner, list(keys), measures
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             return
-        began, status = time.perf_counter(), 0
+        began, status, sent = time.perf_counter(), 0, 0
         state = scope.setdefault("state", {})
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_SECURITY]
+            else:
+                sent += len(message.get("body", b""))
             await send(message)
 
         try:
@@ -65,12 +76,16 @@ class Gate:
         except ClientGone:
             status = 499
         except Exception as error:
-            _log(error)
+            _say(error, trace_of(scope["headers"]))
             if not status:
                 fault = Refusal(500, "The server failed at this request.", "fault")
                 await fault.response()(scope, receive, sending)
         model, version = state.get("model", ("", ""))
-        self._measures.answered(model, version, status, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._measures.answered(model, version, status, seconds)
+        if self._log is not None:
+            trace = trace_of(scope["headers"])
+            self._log.write(scope["method"], status, seconds, sent, trace, state)
 
     def _authorise(self, scope: Scope) -> None:
         """Refuse whoever has no key; every key is compared, whichever fits."""
@@ -89,8 +104,9 @@ class Gate:
             )
 
 
-def _log(error: Exception) -> None:
+def _say(error: Exception, trace: str | None) -> None:
     """Say on stderr what kind of fault there was and where in the code; not its words."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
-    print(f"fault: {type(error).__name__} in {places}", file=sys.stderr, flush=True)
+    told = f", trace {trace}" if trace else ""
+    print(f"fault: {type(error).__name__} in {places}{told}", file=sys.stderr, flush=True)

@@ -283,6 +283,7 @@ class Shelf:
         watching: How models are watched.
         opened: What ``verify_any`` gives or will give of each bundle; they are opened when asked
             for where nobody has begun.
+        signed_by: A file with the public key that each has to be signed with; None asks for none.
     """
 
     def __init__(
@@ -292,8 +293,9 @@ class Shelf:
         measures: ServerMeasures,
         watching: WatchOptions | None = None,
         opened: Sequence[Opened] = (),
+        signed_by: Path | None = None,
     ) -> None:
-        self._opened = list(opened)
+        self._opened, self._signed_by = list(opened), signed_by
         self._paths, self.limits, self.measures = list(paths), limits, measures
         self.watches = Watches(watching or WatchOptions(), measures.registry)
         self._cores = usable_cores()
@@ -329,7 +331,7 @@ class Shelf:
             if begun:
                 bundle, _ = begun[place].result()
             else:
-                bundle, _ = verify_any(path, num_threads=self._cores)
+                bundle, _ = verify_any(path, num_threads=self._cores, signed_by=self._signed_by)
             if bundle.record.name in found:
                 raise OptionError(
                     f"Two bundles are called '{bundle.record.name}'; expected different "

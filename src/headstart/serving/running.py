@@ -24,6 +24,7 @@ from headstart.errors import HeadstartError
 from headstart.serving.app import build_app
 from headstart.serving.connections import PatientProtocol
 from headstart.serving.models import Shelf
+from headstart.serving.request_log import RequestLog
 
 
 class _QuietServer(uvicorn.Server):
@@ -101,6 +102,7 @@ def run_server(
     keys: Sequence[bytes],
     host: str,
     keeper: int | None = None,
+    log: RequestLog | None = None,
 ) -> None:
     """Serve until a signal ends it.
 
@@ -110,6 +112,7 @@ def run_server(
         keys: Digests of the keys that open it; none lets everybody in.
         host: As a person said it.
         keeper: A descriptor that can be read once nobody keeps the server any more: then it ends.
+        log: Gets a line a request; None writes none.
 
     Raises:
         ExportError: If a bundle is not what was exported.
@@ -117,11 +120,12 @@ def run_server(
     limits = shelf.limits
     protocol = type("_Protocol", (PatientProtocol,), {"limits": limits})
     config = uvicorn.Config(
-        build_app(shelf, keys),
+        build_app(shelf, keys, log),
         http=protocol,
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what strangers send that is no HTTP is answered, and fills no log
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nobody asks who the client is

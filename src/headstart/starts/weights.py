@@ -21,6 +21,7 @@ from torch import Tensor
 from headstart.errors import StartError, first_line, quoted
 from headstart.events import emit
 from headstart.starts.addresses import WEIGHTS_NAME, refuse_pickle
+from headstart.storage.tensor_names import refuse_names_twice
 
 PROBE_SECONDS = 8.0
 OFFLINE_STARTS = ("pip/efficientnet-lite0", "scratch/simple-cnn", "scratch/resnet18")
@@ -48,7 +49,8 @@ def read_safetensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
             for name in file.keys():  # noqa: SIM118  (a safetensors handle is not a mapping)
                 if name.startswith(prefix):
                     tensors[name.removeprefix(prefix)] = file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
+        refuse_names_twice(path)
+    except (SafetensorError, OSError, ValueError) as error:
         raise StartError(
             f"The weights file '{path}' cannot be read ({error}). Expected a safetensors file. "
             f"Copy or convert it again."
