@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headstart.starts.own_module import wrap_module
     from headstart.starts.provider import BuildRequest
     from headstart.starts.rebuild import rebuild_encoder
+    from headstart.starts.texts.term_network import TaggerWeights
     from headstart.starts.texts.writing import WritingNetwork
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ClipImageNetwork",
     "Encoder",
     "PairNetwork",
+    "TaggerWeights",
     "WritingNetwork",
     "adapter_names",
     "add_lora",
@@ -50,6 +52,7 @@ _HOMES = {
     "ClipImageNetwork": "duals.clip",
     "Encoder": "encoder",
     "PairNetwork": "duals.networks",
+    "TaggerWeights": "texts.term_network",
     "WritingNetwork": "texts.writing",
     "adapter_names": "lora",
     "add_lora": "lora",

@@ -18,6 +18,7 @@ from headstart.preprocessing.framing import decided
 from headstart.starts import (
     BuildRequest,
     Encoder,
+    TaggerWeights,
     adapter_names,
     add_lora,
     build_encoder,
@@ -272,7 +273,12 @@ def prepare_places(
 
 
 def install(model: Model, fitted: Probe) -> None:
-    """Copy a probe's weights into the model's head."""
+    """Copy a probe's weights into the model's head; of a linear tagger into its network."""
+    weight = torch.from_numpy(fitted.weight)
+    network = model.encoder.network
+    if isinstance(network, TaggerWeights):
+        network.take_weights(weight)
+        weight = torch.eye(model.num_outputs)
     with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(fitted.weight))
+        model.head.weight.copy_(weight)
         model.head.bias.copy_(torch.from_numpy(fitted.bias))

@@ -25,6 +25,7 @@ from headstart.tuning.part import Part
 from headstart.tuning.question_probe import probe_questions
 from headstart.tuning.setup import TrainingSetup, subsample
 from headstart.tuning.several_probe import probe_several
+from headstart.tuning.tagging import STRENGTHS, solve_tagger
 from headstart.tuning.word_probe import probe_words
 from headstart.types import Inputs
 
@@ -82,7 +83,7 @@ class Solver:
 def solver_of(setup: TrainingSetup) -> Solver:
     """Return how a model is solved for."""
     if setup.model.task.tells_words:
-        return WORDS
+        return TAGGER if setup.model.encoder.is_grown else WORDS
     if setup.model.task.finds_texts:
         return ANSWERS
     if setup.model.task.parts:
@@ -200,6 +201,19 @@ def _fit_words(job: SolverJob) -> Probe:
     )
 
 
+def _fit_tagger(job: SolverJob) -> Probe:
+    """Solve for a linear tagger."""
+    places = subsample(job.train.targets, job.limit, seed=job.setup.recipe.seed)
+    return solve_tagger(
+        job.setup.model,
+        Part(job.train, places),
+        job.val,
+        deadline=job.deadline,
+        stop_requested=job.stop_requested,
+        strengths=job.strengths or STRENGTHS,
+    )
+
+
 def _fit_answers(job: SolverJob) -> Probe:
     """Fit two vectors to the features of single tokens: where answers begin and end."""
     places = subsample(job.train.targets, job.limit, seed=job.setup.recipe.seed)
@@ -289,6 +303,13 @@ WORDS = Solver(
     False,
     _fit_words,
     lambda fitted: f"Probe of words: {_told(fitted)}; penalty by {fitted.chosen_by}",
+)
+TAGGER = Solver(
+    "Linear tagger on what words look like",
+    "solved from",
+    False,
+    _fit_tagger,
+    lambda fitted: f"Tagger: {_told(fitted)}; penalty by {fitted.chosen_by}",
 )
 ANSWERS = Solver(
     "Linear probe of where answers begin and end",

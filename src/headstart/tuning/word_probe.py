@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.errors import StartError
 from headstart.model import Model, run_batches
-from headstart.preprocessing import WordPreprocess
+from headstart.preprocessing import WordFeaturePreprocess, WordPreprocess
 from headstart.starts import Encoder
 from headstart.tasks import find_task
 from headstart.training.contract import never, stoppable
@@ -70,11 +70,12 @@ def check_words(encoder: Encoder, dataset: Dataset) -> None:
             "answers among them. Expected an encoder of transformers. Choose one, such as --start "
             "pip/all-minilm-l6-v2, or scratch/bert-tiny."
         )
-    if task.tells_words and not isinstance(encoder.preprocess, WordPreprocess):
+    kinds = (WordPreprocess, WordFeaturePreprocess)
+    if task.tells_words and not isinstance(encoder.preprocess, kinds):
         raise StartError(
             f"'{encoder.start.address}' gives one vector a text, and a {task.name} tells of each "
             "word. Expected an encoder of transformers. Choose one, such as --start "
-            "pip/all-minilm-l6-v2, or scratch/bert-tiny."
+            "pip/all-minilm-l6-v2, or scratch/linear-tagger."
         )
 
 
