@@ -1,13 +1,12 @@
 """Short trainings side by side where answers are texts, or images and texts find one another.
 
-They choose the start, what learns of it, and at which rate.
-
-Starts split texts into tokens of their own, so that losses are no common measure, and writing val
-at every rung would take most of a budget. So each way is trained once, by its whole schedule in as
-many steps as an equal part of the time has room for, and judged on the same validation samples:
-what writes by the bits that it needs for a byte of each wanted text, what finds answers by how far
-each is off, what matches by how far the recall of each image falls short. First the best starts with each strategy, at the family's own rate; then the other
-rates of the best of them. Another way than the first is taken only where it
+They choose the start, what learns of it, and at which rate. Starts split texts into tokens of their
+own, so that losses are no common measure, and writing val at every rung would take most of a
+budget. So each way is trained once, by its whole schedule in as many steps as an equal part of the
+time has room for, and judged on the same validation samples: what writes by the bits that it needs
+for a byte of each wanted text, what finds answers by how far each is off, what matches by how far
+the recall of each image falls short. First the best starts with each strategy, at the family's own
+rate; then the other rates of the best of them. Another way than the first is taken only where it
 is better beyond noise, item by item.
 
 Left out: rungs, averaged weights, several processes (which is said), and the models themselves:
