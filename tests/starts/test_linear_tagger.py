@@ -1,4 +1,4 @@
-"""A linear tagger as a start: its features, its folder, and that it is handed over like any other."""
+"""A linear tagger as a start: its features, its folder, handed over as any other."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_of_many_words_what_occurs_once_is_left_out():
 
 def test_it_is_tried_where_words_are_told_of_and_can_win(tmp_path):
     data = hs.load(str(written_tags(tmp_path / "data")))
-    assert [one.address for one in candidate_starts(data, 1)][0] == START
+    assert candidate_starts(data, 1)[0].address == START
     found = hs.fit(data, starts=[START], budget="20s", out=str(tmp_path / "run"), quiet=True)
     assert json.loads((found.path / "model.json").read_text())["architecture"]["builder"]
     assert found.metrics["test"]["figures"]["f1_entities"]["value"] > 0.95
@@ -131,9 +131,7 @@ def test_whole_texts_and_options_of_tokens_are_refused(run, tmp_path, heard):
     path = tmp_path / "texts.csv"
     labels = [("ant", "bee")[i % 2] for i in range(N)]
     pd.DataFrame({"text": TEXTS, "label": labels}).to_csv(path, index=False)
-    with pytest.raises(
-        StartError, match=r"tells a tag of each word.* Choose scratch/tfidf"
-    ) as told:
+    with pytest.raises(StartError, match=r"a tag of each word.* Choose scratch/tfidf") as told:
         hs.finetune(str(path), start=START, out=str(tmp_path / "a"), quiet=True)
     hs.finetune(str(path), start="scratch/tfidf", out=str(tmp_path / "b"), quiet=True)
     heard(told.value)
