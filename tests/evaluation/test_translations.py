@@ -21,7 +21,7 @@ from headstart.evaluation.translations import (  # noqa: E402
     token_figures,
     tokenizer_for,
 )
-from headstart.events import listen
+from headstart.events import listen  # noqa: E402
 from headstart.tasks import find_task  # noqa: E402
 
 SAID = "der Hund , läuft . ein Mann schnell über die Straße 3.5 U.S. don't"
