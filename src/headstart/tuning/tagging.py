@@ -40,7 +40,7 @@ def solve_tagger(
 
     Args:
         model: Of ``scratch/linear-tagger``.
-        train: Texts to learn from, the first of which are taken until there are enough words.
+        train: Texts to learn from.
         val: Texts that the penalty is chosen by.
         deadline: ``time.monotonic()`` value after which no further penalty is tried; None never.
         stop_requested: Whether someone asked to stop.
@@ -69,7 +69,7 @@ def solve_tagger(
         emit("task", name="linear tagger", done=place, total=len(strengths))
         found = fit_probe(
             features,
-            wanted[:num].whole,
+            wanted.whole,
             val_features,
             val_wanted.whole,
             task=task.name,
@@ -88,20 +88,19 @@ def solve_tagger(
     return replace(best, seconds=time.monotonic() - began)
 
 
-def word_matrix(inputs: Inputs, num_features: int, num: int) -> Sparse:
-    """Return which features each word of the first ``num`` texts has, SciPy CSR, float32, (M, D).
+def word_matrix(inputs: Inputs, num_features: int) -> Sparse:
+    """Return which features each word of some texts has, SciPy CSR, float32, shape (M, D).
 
     Args:
         inputs: Texts as features of their words.
         num_features: D.
-        num: How many texts.
     """
     from scipy.sparse import csr_matrix
 
     lengths, rows = elements_of(inputs), []
     assert lengths is not None
-    for start in range(0, num, _AT_ONCE):
-        places = np.arange(start, min(num, start + _AT_ONCE))
+    for start in range(0, len(inputs), _AT_ONCE):
+        places = np.arange(start, min(len(inputs), start + _AT_ONCE))
         (padded,) = inputs.arrays(places)
         rows.append(padded[np.arange(padded.shape[1])[None, :] < lengths[places][:, None]])
     numbers = np.concatenate(rows)
