@@ -13,7 +13,7 @@ from small_runs import TEXTS, N, tagged_sentences, written_tags
 
 import headstart as hs
 from headstart.bundles import verify_bundle
-from headstart.errors import StartError
+from headstart.errors import ExportError, StartError
 from headstart.preprocessing.word_features import (
     FEW_WORDS,
     FILE_NAME,
@@ -60,8 +60,13 @@ def test_its_folder_holds_weights_and_json_alone(run):
     assert not [path.name for path in run.path.rglob("*") if path.suffix in (".pkl", ".pt", ".bin")]
 
 
-def test_a_bundle_of_it_tells_the_same_spans(run, tmp_path):
+def test_a_bundle_of_it_tells_the_same_spans(run, tmp_path, heard):
+    with pytest.raises(ExportError, match=r"is a linear tagger.* Export it with --to onnx") as told:
+        hs.export(str(run.path), to="transformers", out=str(tmp_path / "names"))
     bundle = hs.export(str(run.path), to="onnx", out=str(tmp_path / "names"))
+    heard(told.value)
+    (output,) = json.loads(json.loads((bundle / "MLmodel").read_text())["signature"]["outputs"])
+    assert output["tensor-spec"]["shape"] == [-1, 5]
     opened, agreement = verify_bundle(bundle)
     assert agreement.holds
     long = " ".join(["w1 w2"] * 300 + ["Ada lives in Rome 5"])
