@@ -52,8 +52,8 @@ def export_tagger(model: Model, folder: str | Path, *, texts: Sequence[str]) -> 
     if not isinstance(preprocess, WordPreprocess):
         raise ExportError(
             f"The model from '{model.encoder.start.address}' is a linear tagger, of which "
-            "transformers has no class. Expected a transformers encoder. Export it with --to onnx, or "
-            "fine-tune from an encoder such as 'pip/all-minilm-l6-v2'."
+            "transformers has no class. Expected a transformers encoder. Export it with --to "
+            "onnx, or fine-tune from an encoder such as 'pip/all-minilm-l6-v2'."
         )
     refuse_occupied(target)
     require_text_extra("The export", "transformers", "tokenizers")
