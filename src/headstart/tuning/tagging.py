@@ -56,11 +56,8 @@ def solve_tagger(
     wanted, val_wanted = train.targets, val.targets
     assert isinstance(wanted, Ragged)
     assert isinstance(val_wanted, Ragged)
-    num = max(1, int(np.searchsorted(np.cumsum(wanted.lengths), MOST_WORDS)))
     assert isinstance(preprocess, WordFeaturePreprocess)
-    num_features = preprocess.num_features
-    features = word_matrix(train, num_features, min(num, len(train)))
-    val_features = word_matrix(val, num_features, len(val))
+    features, val_features = (word_matrix(one, preprocess.num_features) for one in (train, val))
     offsets = val_wanted.offsets - val_wanted.offsets[0]
     best: Probe | None = None
     for place, strength in enumerate(strengths):
