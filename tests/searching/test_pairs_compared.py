@@ -39,7 +39,7 @@ def test_what_finds_more_as_it_is_comes_first(run):
     )
     assert [one.start.address for one in found] == [str(run.path), PAIR]
     assert [one.metric for one in found] == ["mean_recall"] * 2
-    assert found[0].score.low > found[1].score.value
+    assert found[0].score.value > found[1].score.value
     assert found[0].strategy == "full"
     assert made == [True, True]  # random weights first, then what is better
 
