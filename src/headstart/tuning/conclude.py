@@ -321,10 +321,11 @@ def _frozen(
     """Return the start as it was, as good as it is without fine-tuning, and its probe if fitted.
 
     A sentence encoder is made for the mean over its tokens; judged by the pooling that its
-    classification head uses, it would look worse than it is, and the fine-tuning better.
+    classification head uses, it would look worse than it is, and the fine-tuning better. What reads
+    single tokens pools nothing.
     """
-    start = setup.model.encoder.start
-    if not dataset.schema.facts.is_pooled_by_use or start.objective != "contrastive":
+    start, is_pooled = setup.model.encoder.start, dataset.schema.facts.is_pooled_by_use
+    if not is_pooled or setup.model.reads_tokens or start.objective != "contrastive":
         return setup, tuned.fitted
     recipe, device = setup.recipe, setup.model.device
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)

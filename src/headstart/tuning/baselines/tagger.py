@@ -28,7 +28,7 @@ from headstart.tuning.budget import Budget
 from headstart.tuning.setup import TrainingSetup, install, prepare_sample, set_up
 from headstart.tuning.slowness import slowness
 from headstart.tuning.solving import probe
-from headstart.tuning.tagging import MOST_WORDS
+from headstart.tuning.tagging import MOST_WORDS, STRENGTHS
 from headstart.types import Dataset, Sentence
 from headstart.types.ragged import Ragged
 
@@ -36,7 +36,8 @@ _Words = WordTokens | WordFeatures
 DICTIONARY, LINEAR = "dictionary of train", "linear tagger on word features"
 _START = "scratch/linear-tagger"
 _LONGEST = 12  # words of an entity that the dictionary looks for
-_DICTIONARY_SECONDS, _LINEAR_SECONDS = 4e-6, 1.2e-4  # a word, on one idle core
+_DICTIONARY_SECONDS, _READ_SECONDS = 4e-6, 1e-5  # a word, on one idle core
+_LINEAR_SECONDS = 1.3e-5  # a word and a tag, for each penalty that is tried
 
 
 def _tells_words(dataset: Dataset, setup: TrainingSetup) -> bool:
@@ -59,9 +60,9 @@ def _dictionary_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 
 
 def _linear_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
-    learned = min(MOST_WORDS, _num_words(dataset))
-    each = _LINEAR_SECONDS * (1.0 + 0.05 * setup.model.num_outputs)
-    return (1.0 + each * learned + 5e-5 * _num_words(dataset)) * slowness()
+    num_words = _num_words(dataset)
+    each = _LINEAR_SECONDS * len(STRENGTHS) * setup.model.num_outputs
+    return (1.0 + each * min(MOST_WORDS, num_words) + _READ_SECONDS * num_words) * slowness()
 
 
 def _known(items: Items) -> tuple[_Words, _Words, WordTask]:
