@@ -7,7 +7,7 @@ left out of train.
     python benchmarks/tags.py data OUT                     # writes OUT/wnut17 and OUT/msra
     python benchmarks/tags.py run OUT/wnut17 --start pip/all-minilm-l6-v2 --budget 9m --out RUN
     python benchmarks/tags.py table RUN …                  # their figures as rows
-    python benchmarks/tags.py solvers OUT/wnut17           # who finds the weights of the linear tagger
+    python benchmarks/tags.py solvers OUT/wnut17           # who solves for the linear tagger
 """
 
 from __future__ import annotations
