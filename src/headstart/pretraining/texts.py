@@ -67,7 +67,8 @@ def _read(read: Callable[..., Dataset], source: Any, said: Mapping[str, Any]) ->
     known = ("text", "image_column", "group", "label", "drop", "header", "encoding")
     named = {name: said[name] for name in known if said.get(name) is not None}
     lists = {name: tuple(named[name]) for name in ("drop", "header") if name in named}
-    options = ReadOptions(**{"label": DEFAULT_LABEL, **named, **lists})
+    told: dict[str, Any] = {"label": DEFAULT_LABEL, **named, **lists}
+    options = ReadOptions(**told)
     failed: DataError | None = None
     try:
         dataset = read(source, **said)
