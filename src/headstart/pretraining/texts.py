@@ -65,10 +65,11 @@ def _read(read: Callable[..., Dataset], source: Any, said: Mapping[str, Any]) ->
         DataError: If it cannot be read, or no column or several could hold the texts.
     """
     known = ("text", "image_column", "group", "label", "drop", "header", "encoding")
-    named = {name: said[name] for name in known if said.get(name) is not None}
-    lists = {name: tuple(named[name]) for name in ("drop", "header") if name in named}
-    told: dict[str, Any] = {"label": DEFAULT_LABEL, **named, **lists}
-    options = ReadOptions(**told)
+    named: dict[str, Any] = {n: said[n] for n in known if said.get(n) is not None}
+    for name in ("drop", "header"):
+        if name in named:
+            named[name] = tuple(named[name])
+    options = ReadOptions(**{"label": DEFAULT_LABEL, **named})
     failed: DataError | None = None
     try:
         dataset = read(source, **said)
