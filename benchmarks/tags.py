@@ -7,6 +7,7 @@ left out of train.
     python benchmarks/tags.py data OUT                     # writes OUT/wnut17 and OUT/msra
     python benchmarks/tags.py run OUT/wnut17 --start pip/all-minilm-l6-v2 --budget 9m --out RUN
     python benchmarks/tags.py table RUN …                  # their figures as rows
+    python benchmarks/tags.py solvers OUT/wnut17           # who solves for the linear tagger
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import random
 import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -58,6 +60,43 @@ def run(data: str, start: str, budget: str, out: str, seed: int) -> None:
     show([out])
 
 
+def compare_solvers(data: str) -> None:
+    """Solve for the weights of the linear tagger in two ways, each with several penalties."""
+    import numpy as np
+
+    import headstart as hs
+    from headstart.starts import find_start, learn_preprocess
+    from headstart.tasks import find_task
+    from headstart.training.probing.probe import fit_probe
+    from headstart.tuning.tagging import solve_with, word_matrix
+    from headstart.types.ragged import Ragged
+
+    dataset = hs.load(data)
+    task, num = find_task(dataset.schema.task), len(dataset.schema.classes)
+    texts = [dataset.train.samples.read(i) for i in range(len(dataset.train))]
+    preprocess = learn_preprocess(find_start("scratch/linear-tagger"), texts)
+    inputs = [preprocess.prepare(dataset, name) for name in ("train", "val")]
+    train, val = (word_matrix(one, preprocess.num_features) for one in inputs)
+    targets, wanted = (one.targets for one in inputs)
+
+    def told(name: str, logits: np.ndarray, began: float) -> None:
+        rows = Ragged(logits, wanted.offsets - wanted.offsets[0])
+        score, _ = task.validation_score(rows, wanted)
+        print(f"| {name} | {score:.3f} | {time.perf_counter() - began:.1f} s |", flush=True)
+
+    for strength in (0.1, 1.0, 5.0, 20.0):
+        began = time.perf_counter()
+        found = fit_probe(
+            train, targets.whole, val, wanted.whole,
+            task=task.name, num_outputs=num, strengths=(strength,),
+        )  # fmt: skip
+        told(f"multinomial, L-BFGS, C {strength:g}", np.asarray(found.val_logits), began)
+    for strength in (1e4, 1e5, 1e6, 1e7):
+        began = time.perf_counter()
+        weight, bias = solve_with(train, targets.whole, 1 / strength, num)
+        told(f"each tag, SGD, alpha {1 / strength:g}", val @ weight.T + bias, began)
+
+
 def show(runs: list[str]) -> None:
     """Print a row a run."""
     for each in runs:
@@ -87,9 +126,12 @@ def main() -> None:
     asked.add_argument("--out", required=True)
     asked.add_argument("--seed", type=int, default=0)
     verbs.add_parser("table").add_argument("runs", nargs="+")
+    verbs.add_parser("solvers").add_argument("data")
     said = parser.parse_args()
     if said.verb == "data":
         write_data(said.out)
+    elif said.verb == "solvers":
+        compare_solvers(said.data)
     elif said.verb == "run":
         run(said.data, said.start, said.budget, said.out, said.seed)
     else:

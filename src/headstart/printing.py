@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any, TextIO
 from headstart.errors import HeadstartError
 from headstart.reporting.terminal import is_terminal, print_table
 from headstart.types import BadSample, Prediction, Predictions, Start, in_number
+
+_LONGEST = 60  # characters of a caption in a table
 
 
 def render(result: object, stream: TextIO) -> None:
@@ -120,7 +123,7 @@ def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: T
         rows: list[list[str | None]] = [
             [p.name, f"not read: {p.reason}", None, None]
             if isinstance(p, BadSample)
-            else [p.name, p.label, *certainty_cells(p)]
+            else [p.name, _brief(p), *certainty_cells(p)]
             for p in predictions
         ]
         columns = ["sample", "prediction", "probability", "may be"]
@@ -129,7 +132,15 @@ def _render_predictions(predictions: Sequence[Prediction | BadSample], stream: T
         print_table([columns[place] for place in told], shown, stream)
         return
     for one in predictions:
-        stream.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")
+        record = one.to_json()
+        if record.get("top"):  # of hundreds of candidates the best few, by name, are enough to read
+            record.pop("probabilities", None)
+        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _brief(one: Prediction) -> str:
+    """Return what is said of a sample as a table shows it: of a long caption its beginning."""
+    return one.label if not one.top else textwrap.shorten(one.label, _LONGEST, placeholder=" …")
 
 
 def _render_starts(starts: Sequence[Start], stream: TextIO) -> None:

@@ -21,6 +21,7 @@ from headstart.evaluation.translations import (  # noqa: E402
     token_figures,
     tokenizer_for,
 )
+from headstart.events import listen  # noqa: E402
 from headstart.tasks import find_task  # noqa: E402
 
 SAID = "der Hund , läuft . ein Mann schnell über die Straße 3.5 U.S. don't"
@@ -91,6 +92,24 @@ def test_what_is_no_pair_of_texts_is_refused(said, wanted, words):
 )
 def test_the_tokenizer_is_that_of_the_references_language(texts, name):
     assert tokenizer_for(texts) == name
+
+
+@pytest.mark.parametrize(
+    ("texts", "language", "extra"),
+    [
+        (["男の人が道を歩いています。"], "Japanese", "ja"),
+        (["한 남자가 거리를 걷고 있다."], "Korean", "ko"),
+    ],
+)
+def test_that_mecab_is_missing_is_said_once(texts, language, extra):
+    said = []
+    with listen(lambda kind, fields: said.append(fields["text"])):
+        for _ in range(2):
+            assert count_texts(texts, texts).tokenizer == "char"
+        count_texts(["Der Hund läuft."], ["Der Hund läuft."])
+    (note,) = said
+    assert note.startswith(f"The references are {language}, and MeCab is not installed")
+    assert note.endswith(f"sacrebleu[{extra}].")
 
 
 def test_chinese_is_cut_by_character():

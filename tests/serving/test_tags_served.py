@@ -138,3 +138,24 @@ def test_windows_of_tags_are_watched(run, bundle):
     texts = [" ".join(words) for words in tagged_sentences(60, 7)[0]] * 4
     state = hs.monitor(str(bundle), texts)
     assert state.state["windows"]
+
+
+def test_a_linear_tagger_is_served_and_watched_as_any_other(run, tmp_path):
+    data = str(run.data["source"]["source"])
+    linear = hs.finetune(
+        data, start="scratch/linear-tagger", out=str(tmp_path / "run"), device="cpu", quiet=True
+    )
+    bundle = hs.export(str(linear.path), to="onnx", out=str(tmp_path / "names"))
+    texts = [f"w{i} {['Ada', 'Bob', 'Cy', 'Dora'][i % 4]} lives in Rome {i}" for i in range(24)]
+    texts += [LONG, "Ada"]
+    alone = _spans(linear.predict(texts))
+    assert alone[0]
+    with ServingProcess(bundle) as server, ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda text: server.post("/v1/predict", [text]), texts))
+        both = server.post("/v1/predict", texts)["predictions"]
+    told = [one["predictions"][0]["spans"] for one in found]
+    for spans in (told, [one["spans"] for one in both]):
+        assert [
+            [(s["start"], s["end"], s["label"], s["text"]) for s in each] for each in spans
+        ] == alone
+    assert hs.monitor(str(bundle), texts * 10).state["windows"]

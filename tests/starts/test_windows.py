@@ -69,3 +69,27 @@ def test_a_token_in_the_middle_sees_a_quarter_of_a_window_on_both_sides():
     ids = torch.arange(50)[None, :]
     windowed_states(noting, ids, torch.ones_like(ids), WINDOW)
     assert (seen[3:47, 0] >= WINDOW.room // 4).all()
+
+
+def test_a_long_text_costs_those_beside_it_no_windows():
+    read = []
+
+    def counting(ids, mask):
+        read.append(len(ids))
+        return _together(ids, mask)
+
+    lengths = (60, 9, 12, 13, 4)
+    ids, mask = _batch(lengths)
+    found = windowed_states(counting, ids, mask, WINDOW)
+    alone = []
+    for row, length in enumerate(lengths):
+        one = ids[row : row + 1, :length], mask[row : row + 1, :length]
+        if length > WINDOW.length:
+            states = windowed_states(counting, *one, WINDOW)
+            alone.append(read.pop())
+        else:
+            states = _together(*one)
+            alone.append(1)
+        assert torch.allclose(found[row, : length - 1], states[0, : length - 1])
+    assert read == [sum(alone)]
+    assert sum(alone) < len(lengths) * max(alone) / 2

@@ -145,7 +145,8 @@ class Bundle:
         Of several members the mean of theirs, as ``model.Ensemble.combine`` joins them.
 
         Args:
-            logits: Of ``logits``, or of ``run``: those of tokens, (M, T, K), stay as they are.
+            logits: Of ``logits``, or of ``run``: those of tokens, (M, T, K), or of words, (M, K),
+                stay as they are.
         """
         task, schema, first = self.task, self.schema, self.record.members[0]
         if len(self.members) == 1:
@@ -162,8 +163,9 @@ class Bundle:
         calibrated = replace(first, temperature=self.record.temperature)
         if self.task.finds_texts and isinstance(whole, np.ndarray):
             return whole  # nobody knows yet where these tokens stand
-        if isinstance(whole, np.ndarray) and whole.ndim > 2:
-            each_token = _outputs(task, schema, Ragged.even(whole), calibrated)
+        if isinstance(whole, np.ndarray) and task.tells_words:
+            rows = whole if whole.ndim > 2 else whole[:, None]  # a row is a word
+            each_token = _outputs(task, schema, Ragged.even(rows), calibrated)
             return (
                 each_token.flat.reshape(whole.shape)
                 if isinstance(each_token, Ragged)

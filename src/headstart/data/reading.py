@@ -42,7 +42,7 @@ from headstart.data.sources.named import (
     unknown_source,
 )
 from headstart.data.sources.packaged import DIGITS_5K, EMBEDDED, digits_file
-from headstart.data.sources.part_files import find_parts, open_parts
+from headstart.data.sources.part_files import find_lone_table, find_parts, open_parts
 from headstart.data.sources.rows_given import plain_rows
 from headstart.data.sources.sheets import require_sheet
 from headstart.data.sources.split_words import split_of
@@ -199,7 +199,7 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
         tree = Tree(path)  # each folder is looked into once, however many files it holds
         if (stated := read_stated(tree, name, options)) is not None:
             return with_titles(stated, path)
-        if table_path := find_text_table(tree, options):
+        if table_path := find_text_table(tree, options) or find_lone_table(path):
             return read_table_files([(table_path, None)], name, options)
         options.refuse(
             f"{name} is a folder, whose class folders are the labels", "group", "encoding"

@@ -43,6 +43,7 @@ from headstart.evaluation.paired import (
 )
 from headstart.evaluation.records import Scores
 from headstart.evaluation.shares import share_of
+from headstart.events import note_once
 from headstart.extras import require_extra
 from headstart.types import Comparison, Figure
 
@@ -50,6 +51,28 @@ NUM_ORDERS = 4  # n-grams of BLEU
 _CHAR_ORDERS, _BETA = 6, 2.0  # of chrF2
 _TOLD_SCRIPTS = 200  # references that tell which language they are in
 _MOSTLY = 0.3  # of their letters
+
+
+@dataclass(frozen=True)
+class WordCutter:
+    """What cuts texts of a language into words, where it is installed.
+
+    Attributes:
+        language: In English.
+        modules: That must be there.
+        extra: Of sacrebleu, which brings them.
+    """
+
+    language: str
+    modules: tuple[str, ...]
+    extra: str
+
+
+_CHARACTERS = "char"
+_MECAB = {
+    "ja-mecab": WordCutter("Japanese", ("MeCab", "ipadic"), "sacrebleu[ja]"),
+    "ko-mecab": WordCutter("Korean", ("mecab_ko",), "sacrebleu[ko]"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +181,8 @@ def count_texts(
     from sacrebleu.metrics.chrf import CHRF
 
     name = tokenizer or tokenizer_for(wanted)
+    if tokenizer is None and name == _CHARACTERS:
+        _say_characters(_script_of(wanted))
     bleu: Any = BLEU(tokenize=name, force=True)
     chrf: Any = CHRF(char_order=_CHAR_ORDERS, word_order=0, beta=int(_BETA))
     counted = [
@@ -195,6 +220,15 @@ def tokenizer_for(texts: Sequence[str]) -> str:
     Args:
         texts: In one language.
     """
+    script = _script_of(texts)
+    if script not in _MECAB:
+        return script
+    is_there = all(find_spec(module) for module in _MECAB[script].modules)
+    return script if is_there else _CHARACTERS
+
+
+def _script_of(texts: Sequence[str]) -> str:
+    """Return sacrebleu's name of what suits the language of texts, whatever is installed."""
     step = max(1, len(texts) // _TOLD_SCRIPTS)
     letters = [c for text in texts[::step] for c in text[:400] if c.isalpha()]
     kinds = {"CJK": 0, "HIRAGANA": 0, "KATAKANA": 0, "HANGUL": 0}
@@ -206,12 +240,19 @@ def tokenizer_for(texts: Sequence[str]) -> str:
     kana = kinds["HIRAGANA"] + kinds["KATAKANA"]
     least = _MOSTLY * len(letters)
     if kinds["HANGUL"] > least:
-        return "ko-mecab" if find_spec("mecab_ko") else "char"
+        return "ko-mecab"
     if kinds["CJK"] + kana <= least or not letters:
         return "13a"
-    if kana > 0.1 * (kana + kinds["CJK"]):
-        return "ja-mecab" if find_spec("MeCab") and find_spec("ipadic") else "char"
-    return "zh"
+    return "ja-mecab" if kana > 0.1 * (kana + kinds["CJK"]) else "zh"
+
+
+def _say_characters(script: str) -> None:
+    """Say that characters are counted where words would be, and what cuts these."""
+    cut = _MECAB[script]
+    note_once(
+        f"The references are {cut.language}, and MeCab is not installed: BLEU counts characters, "
+        f"and is no BLEU of words, which sacrebleu cuts with its extra {cut.extra}."
+    )
 
 
 def bleu_of(sums: np.ndarray, num_orders: int = NUM_ORDERS) -> np.ndarray:

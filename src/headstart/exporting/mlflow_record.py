@@ -27,8 +27,10 @@ def mlflow_files(bundle: Bundle) -> dict[str, str]:
         return {}
     versions = bundle.record.versions
     width = bundle.task.num_outputs(bundle.schema)
-    inputs = [_tensor(one) for one in bundle.members[0].session.inputs]
-    of_tokens = [-1] if bundle.is_pieced else []
+    given = bundle.members[0].session.inputs
+    inputs = [_tensor(one) for one in given]
+    is_of_tokens = bundle.is_pieced and any(isinstance(one.shape[0], str) for one in given)
+    of_tokens = [-1] if is_of_tokens else []
     output = {
         "name": OUTPUT,
         "type": "tensor",

@@ -51,8 +51,9 @@ def export_tagger(model: Model, folder: str | Path, *, texts: Sequence[str]) -> 
     target, preprocess = Path(folder), model.encoder.preprocess
     if not isinstance(preprocess, WordPreprocess):
         raise ExportError(
-            f"The model from '{model.encoder.start.address}' has no transformers encoder. Expected "
-            "one that headstart built. Serve the run folder with headstart."
+            f"The model from '{model.encoder.start.address}' is a linear tagger, of which "
+            "transformers has no class. Expected a transformers encoder. Export it with --to "
+            "onnx, or fine-tune from an encoder such as 'pip/all-minilm-l6-v2'."
         )
     refuse_occupied(target)
     require_text_extra("The export", "transformers", "tokenizers")

@@ -124,6 +124,11 @@ class Model(nn.Module):
         return self.standard_targets(inputs.targets) if found is None else found
 
     @property
+    def reads_tokens(self) -> bool:
+        """Whether its head reads the features of each token, and not those of a whole sample."""
+        return self._reads_tokens
+
+    @property
     def num_outputs(self) -> int:
         """How many numbers the head gives for a sample."""
         return self.task.num_outputs(self.schema)

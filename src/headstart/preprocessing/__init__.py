@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
     from headstart.preprocessing.for_tables import TablePreprocess, fit_table
     from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
+    from headstart.preprocessing.for_word_features import WordFeaturePreprocess, WordFeatures
     from headstart.preprocessing.for_words import WordPreprocess, WordTokens
     from headstart.preprocessing.images import decode_one
     from headstart.preprocessing.inputs import Cells, Terms, Tokens
@@ -71,6 +72,8 @@ _PLACES = {
     "Tokens": "headstart.preprocessing.inputs",
     "UnreadableImage": "headstart.preprocessing.samples",
     "without_rows": "headstart.preprocessing.for_joined",
+    "WordFeaturePreprocess": "headstart.preprocessing.for_word_features",
+    "WordFeatures": "headstart.preprocessing.for_word_features",
     "WordPreprocess": "headstart.preprocessing.for_words",
     "WordTokens": "headstart.preprocessing.for_words",
 }
@@ -104,6 +107,8 @@ __all__ = [
     "TokenPreprocess",
     "Tokens",
     "UnreadableImage",
+    "WordFeaturePreprocess",
+    "WordFeatures",
     "WordPreprocess",
     "WordTokens",
     "check_preprocess",

@@ -30,7 +30,7 @@ from headstart.preprocessing.for_texts import (
     check_whole,
     demand_folder,
 )
-from headstart.preprocessing.inputs import Terms, Tokens
+from headstart.preprocessing.inputs import Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
 from headstart.preprocessing.packing import cut_documents, pack
 from headstart.preprocessing.tokens import read_tokenizer
@@ -229,7 +229,7 @@ class DialoguePreprocess(TokenPreprocess):
 
     def _prepare(
         self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
-    ) -> Tokens | Terms:
+    ) -> Inputs:
         """Return samples of a split; of those that are judged by, the last answer is told alone."""
         whole = replace(self, is_whole=split_name == "train")
         return super(DialoguePreprocess, whole)._prepare(dataset, split_name, indices)

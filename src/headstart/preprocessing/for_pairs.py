@@ -27,13 +27,13 @@ from headstart.preprocessing.for_texts import (
     check_whole,
     demand_folder,
 )
-from headstart.preprocessing.inputs import Terms, Tokens
+from headstart.preprocessing.inputs import Tokens
 from headstart.preprocessing.json_records import check_column, damaged, read_record
 from headstart.preprocessing.pair_frame import kept_of_both
 from headstart.preprocessing.pairs_given import listed_pairs
 from headstart.preprocessing.terms import TermVectorizer, read_vectorizer
 from headstart.preprocessing.tokens import NO_LIMIT, TextTokenizer, read_tokenizer
-from headstart.types import Dataset, SplitName, TextPair
+from headstart.types import Dataset, Inputs, SplitName, TextPair
 
 NUM_OVERLAPS = 4  # numbers that say how much two texts share
 
@@ -121,7 +121,7 @@ class PairPreprocess(TokenPreprocess):
 
     def _prepare(
         self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
-    ) -> Tokens | Terms:
+    ) -> Inputs:
         _refuse_single(dataset, self.columns)
         return super()._prepare(dataset, split_name, indices)
 
@@ -212,7 +212,7 @@ class PairTermPreprocess(TermPreprocess):
 
     def _prepare(
         self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
-    ) -> Tokens | Terms:
+    ) -> Inputs:
         _refuse_single(dataset, self.columns)
         return super()._prepare(dataset, split_name, indices)
 

@@ -20,7 +20,7 @@ from headstart.preprocessing.rows import TextSamples, text_faults
 from headstart.preprocessing.samples import take
 from headstart.preprocessing.terms import TermVectorizer, read_vectorizer
 from headstart.preprocessing.tokens import TextTokenizer, read_tokenizer
-from headstart.types import BadSample, Dataset, Modality, Rows, SplitName
+from headstart.types import BadSample, Dataset, Inputs, Modality, Rows, SplitName
 
 TEXTS_AT_ONCE = 1_000
 EMPTY_TOKENS = "the tokenizer leaves nothing of it"
@@ -79,7 +79,7 @@ class TextPreprocess(Preprocess):
 
     def _prepare(
         self, dataset: Dataset, split_name: SplitName, indices: np.ndarray | None
-    ) -> Tokens | Terms:
+    ) -> Inputs:
         split = dataset.split(split_name)
         chosen = np.arange(len(split)) if indices is None else np.asarray(indices, np.int64)
         samples = split.samples if indices is None else take(split.samples, chosen)
@@ -97,11 +97,11 @@ class TextPreprocess(Preprocess):
         """Return "text 1", "text 2" and so on."""
         return [f"text {i + 1}" for i in range(len(listed))]
 
-    def _read(self, listed: list[Any], names: list[str]) -> Tokens | Terms:
+    def _read(self, listed: list[Any], names: list[str]) -> Inputs:
         ids = np.arange(len(listed), dtype=np.int64)
         return self._encode(_usable(TextSamples(listed, names), _NO_TARGETS, ids), "tokenize")
 
-    def _encode(self, usable: UsableTexts, task: str) -> Tokens | Terms:
+    def _encode(self, usable: UsableTexts, task: str) -> Inputs:
         raise NotImplementedError
 
 

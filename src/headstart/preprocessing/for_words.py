@@ -128,12 +128,7 @@ class WordPreprocess(TokenPreprocess):
 
     def listed(self, values: Any) -> list[Any]:
         """Return texts; a list of lists of words is as many texts."""
-        if memory_table(values) is None and not isinstance(values, (str, bytes)):
-            rows = list(values)
-            if rows and all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
-                return [with_words([str(word) for word in row], self.cut) for row in rows]
-            values = rows
-        return listed_texts(values, self.column)
+        return listed_words(values, self.column, self.cut)
 
     def _encode(self, usable: UsableTexts, task: str) -> Tokens:
         texts: list[Any] = [usable.samples.texts[i] for i in usable.places.tolist()]
@@ -191,6 +186,22 @@ class WordPreprocess(TokenPreprocess):
         found = demand_folder(folder, origin)
         tokenizer = read_tokenizer(found, record["max_length"], origin)
         return cls(tokenizer, record["column"], record["cut"])
+
+
+def listed_words(values: Any, column: str | None, cut: CutAt) -> list[Any]:
+    """Return texts that a user gives; a list of lists of words is as many texts.
+
+    Args:
+        values: In any form that people have them.
+        column: Of a table that which holds them.
+        cut: What words are.
+    """
+    if memory_table(values) is None and not isinstance(values, (str, bytes)):
+        rows = list(values)
+        if rows and all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+            return [with_words([str(word) for word in row], cut) for row in rows]
+        values = rows
+    return listed_texts(values, column)
 
 
 def _first_tokens(sentence: Sentence, ends: np.ndarray) -> np.ndarray:

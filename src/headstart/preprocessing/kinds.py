@@ -15,6 +15,10 @@ KINDS: PlacedTable[type[Preprocess]] = PlacedTable(
         "image": ("headstart.preprocessing.for_images", "ImagePreprocess"),
         "tokens": ("headstart.preprocessing.for_texts", "TokenPreprocess"),
         "words": ("headstart.preprocessing.for_words", "WordPreprocess"),
+        "word_features": (
+            "headstart.preprocessing.for_word_features",
+            "WordFeaturePreprocess",
+        ),
         "dialogues": ("headstart.preprocessing.for_dialogues", "DialoguePreprocess"),
         "sequences": ("headstart.preprocessing.for_sequences", "SequencePreprocess"),
         "terms": ("headstart.preprocessing.for_texts", "TermPreprocess"),

@@ -11,10 +11,11 @@ from typing import Any
 
 from headstart.data import load
 from headstart.data.corpora import TextCorpus, corpus_of, open_corpus
-from headstart.data.options import DEFAULT_LABEL
-from headstart.data.sources.document_files import LARGE_BYTES, TEXT_SUFFIXES
+from headstart.data.options import DEFAULT_LABEL, ReadOptions
+from headstart.data.sources.document_files import LARGE_BYTES, TEXT_SUFFIXES, lone_text_column
 from headstart.data.sources.folder import is_image
 from headstart.errors import DataError, OptionError, UnlabelledError
+from headstart.events import emit
 from headstart.types import Data, Dataset
 
 # What loading says that holds for documents without labels, too.
@@ -46,7 +47,7 @@ def read_texts(data: Data, options: object) -> TextCorpus:
             f"for objectives mlm and clm. For images say --objective mae."
         )
     try:
-        dataset = read(source, **said)
+        dataset = _read(read, source, said)
     except UnlabelledError:
         return _documents(source, said)
     except DataError:
@@ -55,6 +56,37 @@ def read_texts(data: Data, options: object) -> TextCorpus:
             raise
         return _documents(source, said)
     return _labelled(dataset)
+
+
+def _read(read: Callable[..., Dataset], source: Any, said: Mapping[str, Any]) -> Dataset:
+    """Read labelled data; where its rows could be samples as well, the one column of prose is.
+
+    Raises:
+        DataError: If it cannot be read, or no column or several could hold the texts.
+    """
+    known = ("text", "image_column", "group", "label", "drop", "header", "encoding")
+    named: dict[str, Any] = {n: said[n] for n in known if said.get(n) is not None}
+    for name in ("drop", "header"):
+        if name in named:
+            named[name] = tuple(named[name])
+    options = ReadOptions(**{"label": DEFAULT_LABEL, **named})
+    failed: DataError | None = None
+    try:
+        dataset = read(source, **said)
+        if dataset.schema.facts.has_words:
+            return dataset
+    except UnlabelledError:
+        raise
+    except DataError as error:
+        failed = error
+    column = lone_text_column(source, options)
+    if column is not None:
+        why = "the only column of prose; who learns a language reads no other"
+        emit("choice", name="text", value=column, why=why)
+        return read(source, **{**said, "text": column})
+    if failed is not None:
+        raise failed
+    return dataset
 
 
 def _is_bare(source: object, said: Mapping[str, Any]) -> bool:

@@ -4,6 +4,6 @@ The ranking (``rank.py``) is not imported here: it brings scikit-learn, which ta
 """
 
 from headstart.ranking.screen import Candidate, default_starts, screen
-from headstart.ranking.writers import screen_writers
+from headstart.ranking.untrained import screen_untrained
 
-__all__ = ["Candidate", "default_starts", "screen", "screen_writers"]
+__all__ = ["Candidate", "default_starts", "screen", "screen_untrained"]

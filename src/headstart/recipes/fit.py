@@ -15,7 +15,6 @@ from headstart.recipes.audited import with_audits
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.finetune import finetune_on_all, next_command, settle_auto
 from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
-from headstart.recipes.matching import refuse_captions
 from headstart.recipes.on_all import OnAll, check_on_all
 from headstart.recipes.options import FinetuneOptions, FitOptions, takes
 from headstart.recipes.own_start import refuse_own_start
@@ -217,12 +216,17 @@ def _check_data(options: FitOptions, dataset: Dataset) -> None:
     Raises:
         OptionError: If so.
     """
+    from headstart.starts import find_start
+    from headstart.tasks import find_task
     from headstart.training.options.limits import check_applies
+    from headstart.training.options.strategies import matching_strategy
     from headstart.tuning.deciding import DecidingAsked, check_deciding
 
-    refuse_captions(options.data, dataset, "fit compares starts that read images alone")
     check_applies(options, dataset.schema)
     check_deciding(DecidingAsked.of(vars(options)), dataset.schema)
+    task = find_task(dataset.schema.task)
+    if task.matches_texts:
+        matching_strategy(find_start(task.plain_start), options.strategy)
 
 
 def _settle_start(
@@ -235,14 +239,15 @@ def _settle_start(
 ) -> tuple[Chosen, dict[str, TrainingSetup]]:
     """Settle the start; return it with the models that screening has left just now, by address."""
     from headstart.engines import settled_apart
-    from headstart.ranking import default_starts, screen, screen_writers
+    from headstart.ranking import default_starts, screen, screen_untrained
     from headstart.tasks import find_task
     from headstart.tuning.calibrating import calibrate
     from headstart.tuning.conclude import save_model
     from headstart.tuning.planning import plan_search
 
     kept: dict[str, TrainingSetup] = {}
-    is_written = find_task(dataset.schema.task).tells_texts
+    task = find_task(dataset.schema.task)
+    is_unprobed = task.tells_texts or task.matches_texts
 
     def keep(setup: TrainingSetup, val: Inputs, logits: Rows, is_better: bool) -> None:
         is_whole = dataset.schema.facts.is_prepared_at_once
@@ -260,7 +265,7 @@ def _settle_start(
         plan = plan_search(dataset, starts, budget)
         # what screening chooses for its samples binds nobody after it
         with plan.stage("screening", budget), settled_apart():
-            candidates = (screen_writers if is_written else screen)(
+            candidates = (screen_untrained if is_unprobed else screen)(
                 dataset,
                 starts,
                 budget=budget,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from headstart.data.sources.given_tables import AsTrained
-    from headstart.types import Dataset
 
 
 def check_matching(run: Run, texts: str | None, images: str | None) -> bool:
@@ -55,29 +54,6 @@ def check_matching(run: Run, texts: str | None, images: str | None) -> bool:
             "--images FOLDER for the best image of each text."
         )
     return task.matches_texts
-
-
-def refuse_captions(data: object, dataset: Dataset, why: str) -> None:
-    """Refuse images with captions where starts are compared, and say what learns from them.
-
-    Args:
-        data: As the user gave it.
-        dataset: The data.
-        why: Nothing is done with them here.
-
-    Raises:
-        DataError: They are such.
-    """
-    from headstart.recipes.source import typed_data
-    from headstart.tasks import find_task
-
-    task = find_task(dataset.schema.task)
-    if task.matches_texts:
-        raise DataError(
-            f"{dataset.name} has images with captions ({task.name}), and {why}; expected classes, "
-            f"labels or numbers. Choose a pair of encoders yourself: headstart finetune "
-            f"{typed_data(data) or 'DATA'} --start {task.plain_start}."
-        )
 
 
 def match_given(

@@ -21,7 +21,6 @@ from headstart.errors import (
 from headstart.events import emit, seconds_since_command_began, unheard
 from headstart.recipes.hard_limit import ends_without, last_moment
 from headstart.recipes.launching import is_worker
-from headstart.recipes.matching import refuse_captions
 from headstart.recipes.options import LaunchOptions, takes
 from headstart.recipes.processes import company_of
 from headstart.recipes.source import as_dataset, lacking, spent_before, typed_data
@@ -256,13 +255,12 @@ def _record(
 def _refuse_others(options: RankOptions, dataset: Dataset) -> None:
     """Refuse what has more to tell of a sample than one class or number, and name who chooses.
 
-    Features of a whole sample say nothing of its single words, and nothing of who writes well; of
-    several targets each would have an order of its own.
+    Features of a whole sample say nothing of its single words, and nothing of who writes well, or
+    matches well what two networks embed; of several targets each would have an order of its own.
     """
     from headstart.tasks import find_task
 
     task = find_task(dataset.schema.task)
-    refuse_captions(options.data, dataset, "starts are ranked by one target a sample")
     if task.is_answered_whole and not task.parts:
         return
     told = f"{task.words.told} ({task.name})"

@@ -1,11 +1,12 @@
-"""Short trainings side by side where answers are texts: which start, what learns, at which rate.
+"""Short trainings side by side where answers are texts, or images and texts find one another.
 
-Starts split texts into tokens of their own, so that losses are no common measure, and writing val
-at every rung would take most of a budget. So each way is trained once, by its whole schedule in as
-many steps as an equal part of the time has room for, and judged on the same validation samples:
-what writes by the bits that it needs for a byte of each wanted text, what finds answers by how far
-each is off. First the best starts with each strategy, at the family's own rate; then the other
-rates of the best of them. Another way than the first is taken only where it
+They choose the start, what learns of it, and at which rate. Starts split texts into tokens of their
+own, so that losses are no common measure, and writing val at every rung would take most of a
+budget. So each way is trained once, by its whole schedule in as many steps as an equal part of the
+time has room for, and judged on the same validation samples: what writes by the bits that it needs
+for a byte of each wanted text, what finds answers by how far each is off, what matches by how far
+the recall of each image falls short. First the best starts with each strategy, at the family's own
+rate; then the other rates of the best of them. Another way than the first is taken only where it
 is better beyond noise, item by item.
 
 Left out: rungs, averaged weights, several processes (which is said), and the models themselves:
@@ -29,10 +30,17 @@ from headstart.evaluation.intervals import normal_interval
 from headstart.events import emit, unheard
 from headstart.model import Model, model_outputs
 from headstart.starts import find_start
+from headstart.tasks import find_task
 from headstart.training.contract import StopRequested
 from headstart.training.options.defaults import AROUND, defaults_for
 from headstart.training.options.recipe import with_length
-from headstart.training.options.strategies import AUTO, LORA, default_strategy
+from headstart.training.options.strategies import (
+    AUTO,
+    LAST_N,
+    LORA,
+    default_strategy,
+    own_strategy,
+)
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.arm import Arm
 from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
@@ -142,7 +150,7 @@ def choose_way(contest: Contest, ranked: Sequence[str], *, num_processes: int = 
     """
 
     def decide() -> Decided[ChosenWay]:
-        first = TuningWay(ranked[0], _strategies(contest.options, ranked[0])[0])
+        first = TuningWay(ranked[0], _strategies(contest, ranked[0])[0])
         if num_processes > 1:
             why = f"{num_processes} processes train together, and ways are tried by one alone"
             return _decided(first, None, [], why)
@@ -161,19 +169,24 @@ def _decided(way: TuningWay, rate: float | None, arms: list[Row], why: str) -> D
     return Decided(chosen, why, way.name)
 
 
-def _strategies(options: TrainingOptions, address: str) -> list[str]:
+def _strategies(contest: Contest, address: str) -> list[str]:
     """Return what may learn of a start, its own first; what the user said alone."""
     start = find_start(address)
-    own = default_strategy(start)[0].name
-    if options.strategy != AUTO:
-        return [options.strategy]
+    if contest.options.strategy != AUTO:
+        return [contest.options.strategy]
     is_adaptable = start.pretrained_on is not None and find_spec("peft") is not None
-    return [own, *([LORA.name] if is_adaptable else [])]
+    adapted = [LORA.name] if is_adaptable else []
+    if find_task(
+        contest.dataset.schema.task
+    ).matches_texts:  # the projections alone are the quickest to learn
+        own, frozen = own_strategy(start, matches_texts=True).name, [LAST_N.name]
+        return [own, *(frozen if start.pretrained_on else []), *adapted]
+    return [default_strategy(start)[0].name, *adapted]
 
 
 def _hold(contest: Contest, first: TuningWay, addresses: Sequence[str]) -> Decided[ChosenWay]:
     """Try the ways that there is time for, and choose."""
-    ways = [TuningWay(a, s) for a in addresses for s in _strategies(contest.options, a)]
+    ways = [TuningWay(a, s) for a in addresses for s in _strategies(contest, a)]
     num = len(ways) + len(_other_rates(first))
     seconds = _seconds(contest, first) / max(1, num)
     if num < 2 or seconds < _LEAST_SECONDS:
@@ -319,8 +332,6 @@ def _best(tried: Sequence[ShortArm]) -> ShortArm:
 
 def _metric(contest: Contest) -> str:
     """Return what ways are judged by."""
-    from headstart.tasks import find_task
-
     is_written = find_task(contest.dataset.schema.task).tells_texts
     return "bits a byte" if is_written else "error"
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headstart.starts.own_module import wrap_module
     from headstart.starts.provider import BuildRequest
     from headstart.starts.rebuild import rebuild_encoder
+    from headstart.starts.texts.term_network import TaggerWeights
     from headstart.starts.texts.writing import WritingNetwork
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ClipImageNetwork",
     "Encoder",
     "PairNetwork",
+    "TaggerWeights",
     "WritingNetwork",
     "adapter_names",
     "add_lora",
@@ -52,6 +54,7 @@ _PLACES = {
     "ClipImageNetwork": "headstart.starts.duals.clip",
     "Encoder": "headstart.starts.encoder",
     "PairNetwork": "headstart.starts.duals.networks",
+    "TaggerWeights": "headstart.starts.texts.term_network",
     "WritingNetwork": "headstart.starts.texts.writing",
     "adapter_names": "headstart.starts.lora",
     "add_lora": "headstart.starts.lora",

@@ -16,18 +16,31 @@ from headstart.types import Dataset, Modality, Start
 
 def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
     """Return pixels, a small quick network, local starts, and the quick one with more channels."""
-    del dataset
+    if find_task(dataset.schema.task).matches_texts:
+        return _pairs(num_local)
     local = sorted(local_starts("image"), key=_cost)
     # the quickest first: a usable model exists early
     quick = [find_start(f"scratch/{name}") for name in ("quick-cnn-small", "quick-cnn")]
     return [find_start("scratch/pixels"), quick[0], *local[:num_local], quick[1]]
 
 
+def _pairs(num_local: int) -> list[Start]:
+    """Return pairs of encoders: local starts of images, each with the smallest for texts.
+
+    Behind them stands a small pair of random weights: small pictures need none.
+    """
+    images = [start.address for start in sorted(local_starts("image"), key=_cost)[:num_local]]
+    texts = sorted(local_starts("text"), key=lambda start: start.num_parameters)
+    text = texts[0].address if texts else "scratch/bert-tiny"
+    found = [find_start(f"{image}+{text}") for image in [*images, "scratch/simple-cnn"]]
+    return [start for start in found if start.is_local]
+
+
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     """Return TF-IDF, then local starts, or a small BERT where its extra is installed.
 
-    Where something is told of each word, or found in a text, TF-IDF has nothing to say, and where
-    a text is to be written, no encoder has.
+    Where something is told of each word a linear tagger stands in the place of TF-IDF, where it is
+    found in a text nothing does, and where a text is to be written, no encoder has anything to say.
     """
     if own := find_task(dataset.schema.task).plain_start:
         return [find_start(own)]
@@ -35,8 +48,10 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     small = find_start("scratch/bert-tiny")
     random = [small] if small.is_local and find_spec("transformers") else []
     task = find_task(dataset.schema.task)
-    if task.tells_words or task.finds_texts:
-        return [*pretrained, *random]  # words of a language that no start has read
+    if task.tells_words:  # of a language that no start has read, too
+        return [find_start("scratch/linear-tagger"), *pretrained, *random]
+    if task.finds_texts:
+        return [*pretrained, *random]
     return [find_start("scratch/tfidf"), *(pretrained or random)]
 
 

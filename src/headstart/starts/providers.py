@@ -8,7 +8,11 @@ from headstart.starts.images.providers import LiteProvider, ScratchProvider, Tim
 from headstart.starts.provider import Provider
 from headstart.starts.tables.providers import TableProvider
 from headstart.starts.texts.decoder_starts import DecoderProvider
-from headstart.starts.texts.providers import TermsProvider, TransformersProvider
+from headstart.starts.texts.providers import (
+    TaggerProvider,
+    TermsProvider,
+    TransformersProvider,
+)
 from headstart.starts.texts.sequence_starts import SequenceProvider
 
 PROVIDERS: dict[str, Provider] = {
@@ -19,6 +23,7 @@ PROVIDERS: dict[str, Provider] = {
     "sequences": SequenceProvider(),
     "transformers": TransformersProvider(),
     "terms": TermsProvider(),
+    "tagger": TaggerProvider(),
     "lite": LiteProvider(),
     "scratch": ScratchProvider(),
     "timm": TimmProvider(),

@@ -92,7 +92,7 @@ class TaskFacts:
     @property
     def has_no_contest(self) -> bool:
         """Whether ``fit`` makes one training to its end, chosen by short ones; else it compares."""
-        return self.tells_texts or self.finds_texts
+        return not self.has_temperature
 
     @property
     def has_temperature(self) -> bool:

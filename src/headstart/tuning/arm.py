@@ -32,7 +32,7 @@ from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.recipe import Recipe
 from headstart.training.probing.probe import Probe
 from headstart.training.state.average import learned_state, set_tensors
-from headstart.tuning.budget import share_until
+from headstart.tuning.budget import STEP_PASSES, share_until
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.hooks import (
     let_learn,
@@ -53,6 +53,7 @@ from headstart.tuning.step_format import settle_step_format
 from headstart.types import Inputs, Rows
 
 _LOOKS_AT_TEXTS = 20  # at val, of one training
+_LOOK_SHARE = 0.1  # of the steps' passes, at the most, that looks at single tokens may take
 _JUDGED_ITEMS = 5_000  # from so many on a temperature is known well enough
 
 
@@ -227,6 +228,9 @@ class Arm:
         # where mirror images count a validation takes twice as long, and comes half as often
         looks = 2 if self.setup.model.encoder.mirrors else 1
         per_check = looks * options.steps_per_check
+        if self.setup.model.reads_tokens:  # in float32 and by PyTorch alone: a third of the time
+            step = STEP_PASSES * options.batch_size
+            per_check = max(per_check, math.ceil(len(self.val) / (_LOOK_SHARE * step)))
         if self.setup.model.task.tells_texts:  # writing takes its time
             per_check = max(per_check, options.num_steps // _LOOKS_AT_TEXTS)
         options = replace(options, pause=pause, steps_per_check=per_check)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from headstart.data.copies import contents_record
+from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import Calibrated, model_outputs, run_batches, tell_texts, write_model
 from headstart.storage.run_folder import RunFolder
@@ -285,16 +286,23 @@ def _before(items: Items, setup: TrainingSetup, tuned: Tuned, budget: Budget) ->
         return None
     rest = _own_seconds(dataset, setup, budget)
     what = "The baseline on the frozen start"
-    return in_time(budget, rest, what, lambda: _frozen_answers(items, setup, tuned))
+    try:
+        return in_time(budget, rest, what, lambda: _frozen_answers(items, setup, tuned))
+    except StartError as error:  # where it is built again it may be gone
+        emit("note", text=f"{what} was left out: {error}")
+        return None
 
 
 def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:
     """Return the test predictions of a linear probe on the start as it was."""
     model, train, val, test = setup.model, items.train, items.val, items.test
     frozen, fitted = _frozen(setup, items.dataset, tuned)
-    after = {n: t.detach().clone() for n, t in model.state_dict().items()}
+    kept = model.state_dict() if setup.initial else {}  # else what is frozen is a model of its own
+    after = {n: t.detach().clone() for n, t in kept.items()}
     try:
-        model.encoder.load_state_dict({n: t.to(model.device) for n, t in setup.initial.items()})
+        if kept:
+            before = {n: t.to(model.device) for n, t in setup.initial.items()}
+            model.encoder.load_state_dict(before)
         if model.task.tells_texts:
             return model.task.decisions(tell_texts(model, test, name="test, before"))
         if model.task.matches_texts:
@@ -307,7 +315,8 @@ def _frozen_answers(items: Items, setup: TrainingSetup, tuned: Tuned) -> Rows:
             frozen.model, test, frozen.model, name="test, before", phase="the test pass before"
         )
     finally:  # it may be cut off
-        model.load_state_dict(after)
+        if kept:
+            model.load_state_dict(after)
     task = frozen.model.task
     if task.finds_texts:  # how often it says nothing is its own, and not the fine-tuned model's
         own = task.outputs(fitted.val_logits, items.dataset.schema)
@@ -321,15 +330,17 @@ def _frozen(
     """Return the start as it was, as good as it is without fine-tuning, and its probe if fitted.
 
     A sentence encoder is made for the mean over its tokens; judged by the pooling that its
-    classification head uses, it would look worse than it is, and the fine-tuning better.
+    classification head uses, it would look worse than it is, and the fine-tuning better. What reads
+    single tokens pools nothing.
     """
-    start = setup.model.encoder.start
-    if not dataset.schema.facts.is_pooled_by_use or start.objective != "contrastive":
+    start, is_pooled = setup.model.encoder.start, dataset.schema.facts.is_pooled_by_use
+    is_token = setup.model.reads_tokens
+    if setup.initial and (not is_pooled or is_token or start.objective != "contrastive"):
         return setup, tuned.fitted
     recipe, device = setup.recipe, setup.model.device
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)
     frozen = set_up(dataset, start, options, device=device, texts=setup.texts)
-    return frozen, None
+    return frozen, tuned.fitted if is_token else None
 
 
 def _has_frozen_baseline(setup: TrainingSetup, dataset: Dataset) -> bool:

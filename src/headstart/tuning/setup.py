@@ -18,6 +18,7 @@ from headstart.preprocessing.framing import decided
 from headstart.starts import (
     BuildRequest,
     Encoder,
+    TaggerWeights,
     adapter_names,
     add_lora,
     build_encoder,
@@ -56,7 +57,8 @@ class TrainingSetup:
     Attributes:
         model: Encoder as the start gives it, head random.
         recipe: Every training option, resolved.
-        initial: The encoder's state at the start, on the CPU, for the "before" figure.
+        initial: The encoder's state at the start, on the CPU, for the "before" figure; empty where
+            the start is built anew for that.
         texts: What the run keeps of its texts; None where samples are none.
         most_seconds: What a sample may take in trees that are to be grown; None for no limit.
         splits: Train and val as loaded: which of their samples belong together.
@@ -157,7 +159,9 @@ def set_up(
         model = Model(encoder, dataset.schema, dropout=recipe.dropout, head=head)
     model.target_mean, model.target_scale = model.task.scaling(dataset.train.targets)
     learn_first_layer(model, dataset)
-    initial = {n: t.detach().clone() for n, t in encoder.state_dict().items()}
+    is_kept = module is not None or not _can_be_built_again(model)
+    state = encoder.state_dict().items() if is_kept else ()
+    initial = {name: tensor.detach().clone() for name, tensor in state}
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
     splits = (dataset.train, dataset.val)
@@ -209,6 +213,15 @@ def _encoder(
         seed=options.seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)
+
+
+def _can_be_built_again(model: Model) -> bool:
+    """Return whether the start of a model that tells of tokens can be built again, to the same.
+
+    Then nobody needs a copy of its weights while it trains: of multilingual ones that are 470 MB.
+    """
+    start, task = model.encoder.start, model.task
+    return start.pretrained_on is not None and model.reads_tokens and not task.tells_texts
 
 
 def subsample(targets: Rows, limit: int, *, seed: int) -> np.ndarray:
@@ -272,7 +285,12 @@ def prepare_places(
 
 
 def install(model: Model, fitted: Probe) -> None:
-    """Copy a probe's weights into the model's head."""
+    """Copy a probe's weights into the model's head; of a linear tagger into its network."""
+    weight = torch.from_numpy(fitted.weight)
+    network = model.encoder.network
+    if isinstance(network, TaggerWeights):
+        network.take_weights(weight)
+        weight = torch.eye(model.num_outputs)
     with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(fitted.weight))
+        model.head.weight.copy_(weight)
         model.head.bias.copy_(torch.from_numpy(fitted.bias))

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.errors import StartError
 from headstart.model import Model, run_batches
-from headstart.preprocessing import WordPreprocess
+from headstart.preprocessing import WordFeaturePreprocess, WordPreprocess
 from headstart.starts import Encoder
 from headstart.tasks import find_task
 from headstart.training.contract import never, stoppable
@@ -20,7 +20,7 @@ from headstart.training.probing.probe import Probe, fit_probe
 from headstart.types import Dataset, Inputs
 from headstart.types.ragged import Ragged
 
-_MOST_WORDS = 60_000  # that are learned from: 100 MB of MiniLM's features
+MOST_WORDS = 60_000  # that are learned from: 100 MB of MiniLM's features
 
 
 def check_writes(encoder: Encoder, dataset: Dataset) -> None:
@@ -70,11 +70,12 @@ def check_words(encoder: Encoder, dataset: Dataset) -> None:
             "answers among them. Expected an encoder of transformers. Choose one, such as --start "
             "pip/all-minilm-l6-v2, or scratch/bert-tiny."
         )
-    if task.tells_words and not isinstance(encoder.preprocess, WordPreprocess):
+    kinds = (WordPreprocess, WordFeaturePreprocess)
+    if task.tells_words and not isinstance(encoder.preprocess, kinds):
         raise StartError(
             f"'{encoder.start.address}' gives one vector a text, and a {task.name} tells of each "
             "word. Expected an encoder of transformers. Choose one, such as --start "
-            "pip/all-minilm-l6-v2, or scratch/bert-tiny."
+            "pip/all-minilm-l6-v2, or scratch/linear-tagger."
         )
 
 
@@ -90,7 +91,7 @@ def probe_words(
 
     Args:
         model: As it stands.
-        train: Texts to learn from, the first of which are taken until there are enough words.
+        train: Texts to learn from.
         val: Texts that the penalty is chosen by.
         deadline: As ``fit_probe`` takes it.
         stop_requested: Whether someone asked to stop.
@@ -109,17 +110,15 @@ def probe_words(
     assert isinstance(of_val, Ragged)
     assert isinstance(wanted, Ragged)
     assert isinstance(val_wanted, Ragged)
-    num = max(1, int(np.searchsorted(np.cumsum(wanted.lengths), _MOST_WORDS)))
-    some, some_wanted = found[:num], wanted[:num]
     fitted = fit_probe(
-        some.whole,
-        some_wanted.whole,
+        found.whole,
+        wanted.whole,
         of_val.whole,
         val_wanted.whole,
         task=model.task.name,
         num_outputs=model.num_outputs,
         deadline=deadline,
-        groups=(_rows(some_wanted, 0), _rows(val_wanted, len(some_wanted))),
+        groups=(_rows(wanted, 0), _rows(val_wanted, len(wanted))),
     )
     logits = Ragged(np.asarray(fitted.val_logits), val_wanted.offsets - val_wanted.offsets[0])
     score, _ = model.task.validation_score(logits, val_wanted)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.options import ReadOptions
-from headstart.data.roles import find_roles
-from headstart.data.sources.columns import ArrowTable, Table
+from headstart.data.roles import find_roles, prose_kind
+from headstart.data.sources.columns import ArrowTable, Table, source_table
 from headstart.data.sources.encodings import wide_encoding
+from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.text_source import HEAD_BYTES, read_text_bytes
 from headstart.errors import DataError, first_line
@@ -118,13 +120,61 @@ def column_of(table: Table, options: ReadOptions) -> tuple[str, list[Finding]]:
     Raises:
         DataError: As ``text_column``.
     """
-    roles = find_roles(table, options.label or "", options)
+    lone = lone_texts(table, options)
+    try:
+        roles = find_roles(table, options.label or "", options)
+    except DataError:
+        if lone is None:
+            raise
+        return lone, [_said_of(lone)]
+    if roles.column is None and lone is not None:
+        return lone, [_said_of(lone)]
     if roles.column is None or not MODALITIES[roles.modality].has_words:
         raise DataError(
             f"{table.where} has no column that is seen to hold texts (found: "
             f"{', '.join(table.columns)}). Name it with --text."
         )
     return roles.column, roles.findings
+
+
+def lone_texts(table: Table, options: ReadOptions) -> str | None:
+    """Return the one column that holds prose, whatever else stands in the rows.
+
+    Who learns a language asks for texts alone: that a table could be learned from as rows, too, is
+    no question then.
+
+    Args:
+        table: Of which the first rows are looked at.
+        options: What the user said.
+
+    Returns:
+        None where the user has named a column, there is no such one, or there are several.
+    """
+    if options.text or options.image_column:
+        return None
+    taken = {options.label, options.group, *options.drop}
+    found = [c for c in table.columns if c not in taken and prose_kind(table.head(c))]
+    return found[0] if len(found) == 1 else None
+
+
+def lone_text_column(source: object, options: ReadOptions) -> str | None:
+    """Return the one column of prose of a table file or frame, as ``lone_texts``; else None.
+
+    Args:
+        source: As ``load`` takes it.
+        options: What the user said.
+    """
+    table: Table | None = source_table(source)
+    if table is None and isinstance(source, str | os.PathLike):
+        path = Path(source).expanduser()
+        if path.is_file() and path.name.lower().endswith(TABLE_SUFFIXES):
+            table = _head(path, os.fspath(source), options)
+    return None if table is None else lone_texts(table, options)
+
+
+def _said_of(column: str) -> Finding:
+    sentence = f"Texts come from column '{column}', the only one of prose; no other is read."
+    return Finding("reading", "note", (), sentence)
 
 
 def read_column(path: Path, where: str, column: str, options: ReadOptions) -> Parts:

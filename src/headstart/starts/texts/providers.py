@@ -1,4 +1,4 @@
-"""The providers of starts for texts: transformers encoders, and TF-IDF."""
+"""The providers of starts for texts: transformers encoders, TF-IDF, and a linear tagger."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from headstart.starts.texts.catalog import (
     CURATED,
     PIP_NAMES,
     SCRATCH_NAMES,
+    SOLVED_NAMES,
+    TAGGER,
     describe_hub,
     describe_pip,
     describe_text_folder,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from headstart.starts.encoder import Encoder
 
 _TERMS = "tfidf"
-_TRAINED = tuple(name for name in SCRATCH_NAMES if name != _TERMS)
+_TRAINED = tuple(name for name in SCRATCH_NAMES if name not in SOLVED_NAMES)
 
 
 class TransformersProvider(Provider):
@@ -107,29 +109,47 @@ class TransformersProvider(Provider):
         check_vocabulary(preprocess.tokenizer, config, architecture.start.address)
 
 
-class TermsProvider(Provider):
-    """``scratch/tfidf``: the weights of words or characters, for a linear model."""
+class SolvedProvider(Provider):
+    """A start without layers, of which a linear model is solved for.
+
+    Attributes:
+        builders: Its network's, which is called as the start is behind ``scratch/``.
+    """
 
     modality: ClassVar[str] = "text"
     prefixes: ClassVar[tuple[str, ...]] = ("scratch/",)
-    builders: ClassVar[tuple[str, ...]] = (_TERMS,)
+    builders: ClassVar[tuple[str, ...]]
+
+    @property
+    def _address(self) -> str:
+        return f"scratch/{self.builders[0]}"
 
     def owns(self, address: Address) -> bool:
         """Return whether it is that."""
-        return address.kind == "scratch" and address.name == _TERMS
+        return address.kind == "scratch" and address.name in self.builders
 
     def addresses(self, text: str) -> Sequence[str]:
         """Return the one."""
-        return [f"scratch/{_TERMS}"]
+        return [self._address]
 
     def list(self, like: str | None) -> Iterator[Start]:
         """Yield the one, if it fits."""
-        if matches(f"scratch/{_TERMS}", like):
-            yield describe_text_scratch(_TERMS)
+        if matches(self._address, like):
+            yield describe_text_scratch(self.builders[0])
 
     def find(self, address: Address) -> Start:
         """Return the one."""
         return describe_text_scratch(address.name)
+
+    def learns_from_texts(self, start: Start) -> bool:
+        """Return whether it is the start itself, and no run of it."""
+        return start.address == self._address
+
+
+class TermsProvider(SolvedProvider):
+    """``scratch/tfidf``: the weights of words or characters, for a linear model."""
+
+    builders: ClassVar[tuple[str, ...]] = (_TERMS,)
 
     def build(
         self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
@@ -145,12 +165,34 @@ class TermsProvider(Provider):
 
         return build_tfidf
 
-    def learns_from_texts(self, start: Start) -> bool:
-        """Return whether it is the start itself, and no run of it."""
-        return start.address == f"scratch/{_TERMS}"
-
     def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
         """Learn the terms."""
         from headstart.starts.texts.builders import learn_terms
 
         return learn_terms(texts, start.address)
+
+
+class TaggerProvider(SolvedProvider):
+    """``scratch/linear-tagger``: what words look like, and their neighbours."""
+
+    builders: ClassVar[tuple[str, ...]] = (TAGGER,)
+
+    def build(
+        self, start: Start, address: Address, request: BuildRequest, former: FormerRun | None
+    ) -> Encoder:
+        """Build the encoder, with features that were learned."""
+        from headstart.starts.texts.tagger_building import build_tagger_encoder
+
+        return build_tagger_encoder(start, request, former)
+
+    def network_builder(self, builder: str) -> Callable[..., nn.Module]:
+        """Return the one builder."""
+        from headstart.starts.texts.term_network import build_tagger
+
+        return build_tagger
+
+    def learn_preprocess(self, start: Start, texts: Sequence[str]) -> Preprocess:
+        """Learn the features."""
+        from headstart.starts.texts.tagger_building import learn_words
+
+        return learn_words(texts, start.address)

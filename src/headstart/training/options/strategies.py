@@ -190,6 +190,16 @@ def default_strategy(start: Start, asked: Sequence[str] = ()) -> tuple[Strategy,
     return FULL, "the weights are random"
 
 
+def own_strategy(start: Start, *, matches_texts: bool) -> Strategy:
+    """Return what learns of a start where nobody says it.
+
+    Args:
+        start: The start.
+        matches_texts: Whether images and texts are to find one another.
+    """
+    return (matching_strategy(start, AUTO) if matches_texts else default_strategy(start))[0]
+
+
 def matching_strategy(start: Start, said: str) -> tuple[Strategy, str | None]:
     """Return what learns where images and texts are to find one another, and why.
 

@@ -2,43 +2,51 @@
 
 The dictionary knows each entity of train as it is written, with the type that it has most often,
 and finds the longest of them from left to right; where each word has a tag of its own, it knows the
-words. The linear tagger is logistic regression on what a word looks like and on its neighbours
-(hashed; averaged stochastic gradient descent); neither is tuned. Both decide as the model does: no
-entity goes on with nothing.
-
-Source:
-    The features are those of L. Ratinov and D. Roth, 2009, CoNLL, without gazetteers.
+words. The linear tagger is the start ``scratch/linear-tagger``, of which nothing but the penalty is
+chosen. Both decide as the model does: no entity goes on with nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from headstart.evaluation import decode, entities_of
-from headstart.events import emit
-from headstart.preprocessing import WordTokens
+from headstart.evaluation import entities_of
+from headstart.events import emit, unheard
+from headstart.model import run_batches
+from headstart.preprocessing import WordFeatures, WordTokens
+from headstart.starts import find_start
 from headstart.tasks import find_task
 from headstart.tasks.token_classification import WordTask
+from headstart.training.options.strategies import HEAD
+from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget
-from headstart.tuning.setup import TrainingSetup
+from headstart.tuning.setup import TrainingSetup, install, prepare_sample, set_up
 from headstart.tuning.slowness import slowness
+from headstart.tuning.solving import probe
+from headstart.tuning.tagging import MOST_WORDS, STRENGTHS
 from headstart.types import Dataset, Sentence
 from headstart.types.ragged import Ragged
 
+_Words = WordTokens | WordFeatures
 DICTIONARY, LINEAR = "dictionary of train", "linear tagger on word features"
-_HASHED = 2**18
-_MOST_WORDS = 200_000  # that the linear tagger learns from
+_START = "scratch/linear-tagger"
 _LONGEST = 12  # words of an entity that the dictionary looks for
-_DICTIONARY_SECONDS, _LINEAR_SECONDS = 4e-6, 1.2e-4  # a word, on one idle core
-_AHEAD = 2  # neighbours on each side
+_DICTIONARY_SECONDS, _READ_SECONDS = 4e-6, 1e-5  # a word, on one idle core
+_LINEAR_SECONDS = 1.5e-6  # a word and a tag, for each penalty that is tried
 
 
 def _tells_words(dataset: Dataset, setup: TrainingSetup) -> bool:
     return setup.model.task.tells_words
+
+
+def _is_no_tagger(dataset: Dataset, setup: TrainingSetup) -> bool:
+    is_itself = setup.model.encoder.start.address == _START
+    return _tells_words(dataset, setup) and not is_itself
 
 
 def _num_words(dataset: Dataset) -> int:
@@ -52,18 +60,18 @@ def _dictionary_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
 
 
 def _linear_seconds(dataset: Dataset, setup: TrainingSetup) -> float:
-    learned = min(_MOST_WORDS, _num_words(dataset))
-    each = _LINEAR_SECONDS * (1.0 + 0.05 * setup.model.num_outputs)
-    return (1.0 + each * learned + 5e-5 * _num_words(dataset)) * slowness()
+    num_words = _num_words(dataset)
+    each = _LINEAR_SECONDS * len(STRENGTHS) * setup.model.num_outputs
+    return (1.0 + each * min(MOST_WORDS, num_words) + _READ_SECONDS * num_words) * slowness()
 
 
-def _known(items: Items) -> tuple[WordTokens, WordTokens, WordTask]:
+def _known(items: Items) -> tuple[_Words, _Words, WordTask]:
     """Return train and test, and the task."""
     train, test = items.train, items.test
     task = find_task(items.dataset.schema.task)
     assert isinstance(task, WordTask)
-    assert isinstance(train, WordTokens)
-    assert isinstance(test, WordTokens)
+    assert isinstance(train, _Words)
+    assert isinstance(test, _Words)
     return train, test, task
 
 
@@ -142,62 +150,34 @@ def _run_dictionary(items: Items, setup: TrainingSetup, budget: Budget) -> Rival
 # A linear tagger --------------------------------------------------------------------------------
 
 
-def word_features(words: Sequence[str]) -> Iterator[list[str]]:
-    """Yield what each word of a text looks like, and its neighbours."""
-    low = [word.lower() for word in words]
-    shapes = [_shape(word) for word in words]
-    for place, word in enumerate(words):
-        found = ["1", f"w={low[place]}", f"s={shapes[place]}", f"W={word}"]
-        found += [f"p{n}={low[place][:n]}" for n in (1, 2, 3) if len(word) > n]
-        found += [f"e{n}={low[place][-n:]}" for n in (1, 2, 3) if len(word) > n]
-        for step in range(-_AHEAD, _AHEAD + 1):
-            other = place + step
-            if step and 0 <= other < len(words):
-                found += [f"{step}w={low[other]}", f"{step}s={shapes[other]}"]
-            elif step:
-                found.append(f"{step}none")
-        yield found
-
-
-def _shape(word: str) -> str:
-    """Return capitals, small letters, digits and signs of a word, repeats left out."""
-    kinds = [
-        "X" if c.isupper() else "x" if c.isalpha() else "0" if c.isdigit() else c for c in word
-    ]
-    return "".join(c for place, c in enumerate(kinds) if not place or c != kinds[place - 1])
-
-
 def _run_linear(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | None:
     if _is_short(LINEAR, budget, _linear_seconds(items.dataset, setup)):
         return None
-    from sklearn.feature_extraction import FeatureHasher
-    from sklearn.linear_model import SGDClassifier
-
-    train, test, task = _known(items)
-    targets = train.targets
-    assert isinstance(targets, Ragged)
-    num = max(1, int(np.searchsorted(np.cumsum(targets.lengths), _MOST_WORDS)))
     emit("task", name=LINEAR, done=0, total=1)
-    hasher = FeatureHasher(_HASHED, input_type="string")
-    learner = SGDClassifier(
-        loss="log_loss", alpha=1e-6, average=True, max_iter=8, tol=None, random_state=0
-    )
-    wanted = targets[:num].whole
-    if len(np.unique(wanted)) < 2:
-        return None
-    learner.fit(hasher.transform(_featured(train.sentences[:num])), wanted)
-    scores = np.full((len(test.firsts.whole), setup.model.num_outputs), -1e3, np.float32)
-    found = learner.decision_function(hasher.transform(_featured(test.sentences)))
-    if found.ndim == 1:  # of two tags it gives one number
-        found = np.stack([-found, found], axis=1)
-    scores[:, learner.classes_] = found
+    with unheard():
+        logits = _solved_logits(items, setup)
     emit("task", name=LINEAR, done=1, total=1)
-    meaning = task.meaning(setup.model.num_outputs)
-    return Rival(LINEAR, decode(Ragged(scores, test.firsts.offsets), meaning))
+    task = setup.model.task
+    return Rival(LINEAR, task.decisions(task.outputs(logits, items.dataset.schema)))
 
 
-def _featured(sentences: Iterable[Sentence]) -> Iterator[list[str]]:
-    return (features for sentence in sentences for features in word_features(sentence.words))
+def _solved_logits(items: Items, tuned: TrainingSetup) -> Ragged:
+    """Solve for the start of that name, and return what it says of test."""
+    dataset, seed = items.dataset, tuned.recipe.seed
+    texts = tuned.texts.unhurried() if tuned.texts else None
+    options = TrainingOptions(strategy=HEAD.name, seed=seed)
+    start = find_start(_START)
+    setup = set_up(dataset, start, options, device=torch.device("cpu"), texts=texts)
+    train, val, test = (
+        prepare_sample(dataset, name, setup, None, seed=seed) for name in ("train", "val", "test")
+    )
+    limit = HEAD.num_probe_samples
+    install(setup.model, probe(setup, train, val, imbalance="none", limit=limit, deadline=None))
+    logits = run_batches(setup.model, test, setup.model)
+    assert isinstance(logits, Ragged)
+    # texts that the model's own preparation left out are no items of the comparison
+    place_of = {int(number): place for place, number in enumerate(test.ids)}
+    return logits[np.array([place_of[int(number)] for number in items.test.ids])]
 
 
 def _is_short(name: str, budget: Budget, seconds: float) -> bool:
@@ -212,5 +192,8 @@ DICTIONARY_BASELINE = Baseline(
     modality="text", says_more=_tells_words, seconds=_dictionary_seconds, run=_run_dictionary
 )
 LINEAR_BASELINE = Baseline(
-    modality="text", says_more=_tells_words, seconds=_linear_seconds, run=_run_linear
+    modality="text",
+    says_more=_is_no_tagger,
+    seconds=_linear_seconds,
+    run=_run_linear,
 )

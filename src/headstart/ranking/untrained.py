@@ -1,10 +1,12 @@
-"""Which start to tune where texts are written: how well each tells train's texts as it is.
+"""Which start to tune where no probe says anything of one: how good each is as it is, untrained.
 
-No probe says anything of such a start. So each tells the tokens of some validation targets from
-those before them, untrained, and its loss is counted a byte of these texts, so that tokenizers can
-differ. Random weights know nothing: beside them any start that knows the language is better.
+What writes tells the tokens of some validation targets from those before them, and its loss is
+counted a byte of these texts, so that tokenizers can differ. Pairs of encoders find images and
+captions of val by one another (zero-shot). Random weights know nothing: beside them any start that
+knows the language is better; and pairs whose projections are random find no more than chance, so
+that their order says nothing, and short trainings decide (``searching.short_arms``).
 
-Left out: training any of them for a moment; contests of strategies.
+Left out: training any of them for a moment.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ import torch
 from headstart.errors import StartError, first_line
 from headstart.evaluation.intervals import normal_interval
 from headstart.events import emit
-from headstart.model import tell_texts
+from headstart.model import Model, run_batches, tell_texts
 from headstart.ranking.screen import Candidate
+from headstart.tasks import find_task
 from headstart.training.options.common_options import CommonOptions
-from headstart.training.options.strategies import default_strategy
+from headstart.training.options.strategies import own_strategy
 from headstart.training.options.training_options import training_options
 from headstart.tuning.budget import Budget
 from headstart.tuning.cost import seconds_per_sample
@@ -33,10 +36,11 @@ from headstart.types import Dataset, Figure, Inputs, Rows, Start
 
 METRIC = "bits a byte"
 _SAMPLES = 200
+_PAIRS = 500  # images that are searched, as many as there are texts of at the least
 _NOTHING = Figure(math.nan, math.nan, math.nan)
 
 
-def screen_writers(
+def screen_untrained(
     dataset: Dataset,
     starts: Sequence[Start],
     *,
@@ -47,7 +51,7 @@ def screen_writers(
     on_made: Callable[[TrainingSetup, Inputs, Rows, bool], None],
     texts: TextCache | None = None,
 ) -> list[Candidate]:
-    """Score starts that write within a share of the budget, the best first.
+    """Score starts that write, or match, within a share of the budget, the best first.
 
     Args:
         dataset: Its test split is never touched.
@@ -63,16 +67,19 @@ def screen_writers(
     Raises:
         StartError: If no candidate could be tried.
     """
-    until, best = budget.spent + seconds, math.inf
+    task = find_task(dataset.schema.task)
+    metric = METRIC if task.tells_texts else task.headline
+    sign = -1.0 if task.tells_texts else task.figures[metric].sign
+    until, best = budget.spent + seconds, -math.inf
     found: list[Candidate] = []
     reasons: list[str] = []
     for start in starts:
         began = time.monotonic()
-        strategy = default_strategy(start)[0]
+        strategy = own_strategy(start, matches_texts=task.matches_texts)
         if found and budget.spent > until:
             note = "no time was left to look at it"
             found.append(
-                Candidate(start, None, strategy.name, METRIC, _NOTHING, math.nan, 0.0, note)
+                Candidate(start, None, strategy.name, metric, _NOTHING, math.nan, 0.0, note)
             )
             continue
         options = replace(training_options(asked), strategy=strategy.name)
@@ -82,17 +89,28 @@ def screen_writers(
             reasons.append(str(error))
             emit("note", text=f"{start.address} is left out: {first_line(error)}")
             continue
-        val = prepare_sample(dataset, "val", setup, _SAMPLES, seed=asked.seed)
-        told = tell_texts(setup.model, val, places=np.arange(0))
-        score = bits_a_byte(told["loss"], val.targets)
+        most = _SAMPLES if task.tells_texts else _PAIRS
+        val = prepare_sample(dataset, "val", setup, most, seed=asked.seed)
+        told, score = _as_it_is(setup.model, val, dataset)
         each = seconds_per_sample(setup, dataset, budget)
-        on_made(setup, val, told, score.value < best)
-        best = min(best, score.value)
+        on_made(setup, val, told, sign * score.value > best)
+        best = max(best, sign * score.value)
         took = time.monotonic() - began
-        found.append(Candidate(start, None, strategy.name, METRIC, score, each, took, ""))
+        found.append(Candidate(start, setup.size, strategy.name, metric, score, each, took, ""))
     if not found:
         raise StartError(" ".join(reasons))
-    return sorted(found, key=lambda one: (math.isnan(one.score.value), one.score.value))
+    return sorted(found, key=lambda one: (math.isnan(one.score.value), -sign * one.score.value))
+
+
+def _as_it_is(model: Model, val: Inputs, dataset: Dataset) -> tuple[Rows, Figure]:
+    """Return what an untrained model says of val, and how good that is."""
+    if model.task.tells_texts:
+        told = tell_texts(model, val, places=np.arange(0))
+        return told, bits_a_byte(told["loss"], val.targets)
+    rows = run_batches(model, val, model)
+    groups = dataset.val.groups_of(val.ids)
+    decided = model.task.decisions(model.task.outputs(rows, dataset.schema))
+    return rows, model.task.headline_figure(decided, val.targets, groups=groups)
 
 
 def bits_a_byte(losses: np.ndarray, targets: Rows) -> Figure:

@@ -1,0 +1,231 @@
+"""What a word looks like, and what stands beside it: the features of a linear tagger.
+
+A feature is a text (``w=paris``, ``s=Xx``, ``-1w=in``); those that train shows often enough are
+numbered from 1 on. A word has at most one feature in each of ``WIDTH`` slots, so that words become
+rows of numbers, and 0 says that a slot holds nothing that is known. A slot is looked up once for
+each word that differs, or pair of neighbours, and not for each place: Chinese by character has few
+different ones. What was learned is one JSON file. Left out: gazetteers, and the tags of the words
+before, which would have to be told one after the other.
+
+Source:
+    The features are those of L. Ratinov and D. Roth, 2009, CoNLL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import StartError
+from headstart.types import Sentence
+
+FILE_NAME = "word_features.json"
+FORMAT = 1
+MOST_FEATURES = 300_000
+FEW_WORDS = 5_000  # with fewer a feature may occur once
+_AHEAD = 2  # neighbours on each side
+_STEPS = tuple(step for step in range(-_AHEAD, _AHEAD + 1) if step)
+_ENDS = (1, 2, 3)  # characters of the beginnings and ends that are looked at
+_OWN = 3 + 2 * len(_ENDS)
+_BESIDE = 2 * len(_STEPS)
+WIDTH = _OWN + _BESIDE + 2
+Slots = tuple[str, ...]
+
+
+def own_features(word: str) -> Slots:
+    """Return what a word looks like, a slot each; empty where it is too short for one."""
+    low = word.lower()
+    begins = (f"p{n}={low[:n]}" if len(word) > n else "" for n in _ENDS)
+    ends = (f"e{n}={low[-n:]}" if len(word) > n else "" for n in _ENDS)
+    return f"w={low}", f"W={word}", f"s={shape_of(word)}", *begins, *ends
+
+
+def beside_features(word: str) -> Slots:
+    """Return what a word is to its neighbours: for each step from them, itself and its shape."""
+    low, shape = word.lower(), shape_of(word)
+    return tuple(text for step in _STEPS for text in (f"{step}w={low}", f"{step}s={shape}"))
+
+
+def pair_features(first: str, second: str) -> tuple[str, str]:
+    """Return what two neighbours are to the second and to the first of them."""
+    both = f"{first.lower()} {second.lower()}"
+    return f"-={both}", f"+={both}"
+
+
+def shape_of(word: str) -> str:
+    """Return capitals, small letters, digits and signs of a word, repeats left out."""
+    kinds = [
+        "X" if c.isupper() else "x" if c.isalpha() else "0" if c.isdigit() else c for c in word
+    ]
+    return "".join(c for place, c in enumerate(kinds) if not place or c != kinds[place - 1])
+
+
+class FeatureTable:
+    """Numbers the features of words that are known.
+
+    Args:
+        features: All of them, in the order of their numbers, from 1 on.
+    """
+
+    def __init__(self, features: Sequence[str]) -> None:
+        self.features = list(features)
+        self._numbers = {text: number for number, text in enumerate(self.features, start=1)}
+        self._nothing = np.array([self._number(f"{step}none") for step in _STEPS], np.int64)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FeatureTable) and self.features == other.features
+
+    def __hash__(self) -> int:
+        return hash(len(self.features))
+
+    @property
+    def num_features(self) -> int:
+        """How many there are, D."""
+        return len(self.features)
+
+    def rows(self, sentences: Sequence[Sentence]) -> np.ndarray:
+        """Return the features of all words, one text after the other.
+
+        Args:
+            sentences: M words in all.
+
+        Returns:
+            int64, shape (M, ``WIDTH``), from 0 to D.
+        """
+        words, lengths = _words_of(sentences)
+        different, codes = _numbered(words)
+        found = np.zeros((len(words), WIDTH), np.int64)
+        if not words:
+            return found
+        own = [[self._number(text) for text in own_features(word)] for word in different]
+        found[:, :_OWN] = np.array(own, np.int64)[codes]
+        beside = [[self._number(text) for text in beside_features(word)] for word in different]
+        of_word = np.array(beside, np.int64).reshape(len(different), len(_STEPS), 2)
+        text = np.repeat(np.arange(len(lengths)), lengths)
+        place = np.arange(len(words))
+        for number, step in enumerate(_STEPS):
+            other = np.clip(place + step, 0, len(words) - 1)
+            is_there = (place + step == other) & (text[other] == text)
+            slots = _OWN + 2 * number
+            found[:, slots : slots + 2] = of_word[codes[other], number]
+            found[~is_there, slots : slots + 2] = (self._nothing[number], 0)
+        self._put_pairs(found, different, codes, text)
+        return found
+
+    def _put_pairs(
+        self, found: np.ndarray, different: Sequence[str], codes: np.ndarray, text: np.ndarray
+    ) -> None:
+        """Put what neighbours are together into the last two slots."""
+        firsts = np.flatnonzero(text[1:] == text[:-1])
+        both = codes[firsts] * len(different) + codes[firsts + 1]
+        pairs, which = np.unique(both, return_inverse=True)
+        told = [
+            [self._number(name) for name in pair_features(different[one], different[other])]
+            for one, other in zip(*divmod(pairs, len(different)), strict=True)
+        ]
+        numbers = np.array(told, np.int64).reshape(len(pairs), 2)[which]
+        found[firsts + 1, WIDTH - 2] = numbers[:, 0]
+        found[firsts, WIDTH - 1] = numbers[:, 1]
+
+    def _number(self, text: str) -> int:
+        return self._numbers.get(text, 0)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the file that rebuilds it, by name."""
+        record = {"format": FORMAT, "features": self.features}
+        return {FILE_NAME: json.dumps(record, ensure_ascii=False).encode()}
+
+
+def learn_features(sentences: Sequence[Sentence], origin: str) -> FeatureTable:
+    """Return the features that texts have, those that occur at least twice.
+
+    Where there are few words once is enough, and of more than ``MOST_FEATURES`` the most frequent
+    ones are kept.
+
+    Args:
+        sentences: Those of train.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If there is no word.
+    """
+    words, _ = _words_of(sentences)
+    if not words:
+        raise StartError(
+            f"'{origin}' finds no words in the {len(sentences)} texts of train. Expected texts "
+            "with words. Check the text column."
+        )
+    every = FeatureTable(_all_features(sentences))
+    counts = np.bincount(every.rows(sentences).reshape(-1), minlength=every.num_features + 1)[1:]
+    kept = np.flatnonzero(counts >= (1 if len(words) < FEW_WORDS else 2))
+    if len(kept) > MOST_FEATURES:
+        most = np.argsort(-counts[kept], kind="stable")[:MOST_FEATURES]
+        kept = np.sort(kept[most])
+    return FeatureTable([every.features[place] for place in kept.tolist()])
+
+
+def _all_features(sentences: Sequence[Sentence]) -> list[str]:
+    """Return each feature that a word of these texts may have, once."""
+    words, _ = _words_of(sentences)
+    found = dict.fromkeys(f"{step}none" for step in _STEPS)
+    for word in dict.fromkeys(words):
+        found |= dict.fromkeys((*own_features(word), *beside_features(word)))
+    pairs = (pair for one in sentences for pair in zip(one.words, one.words[1:], strict=False))
+    for pair in dict.fromkeys(pairs):
+        found |= dict.fromkeys(pair_features(*pair))
+    found.pop("", None)
+    return list(found)
+
+
+def _words_of(sentences: Sequence[Sentence]) -> tuple[list[str], np.ndarray]:
+    """Return all words, one text after the other, and how many each has."""
+    rows = [sentence.words for sentence in sentences]
+    return [word for row in rows for word in row], np.array([len(row) for row in rows], np.int64)
+
+
+def _numbered(words: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return words that differ, and the number of each word among them, int64."""
+    places: dict[str, int] = {}
+    codes = np.array([places.setdefault(word, len(places)) for word in words], np.int64)
+    return list(places), codes
+
+
+def read_features(folder: Path, num_features: int, origin: str) -> FeatureTable:
+    """Read the table that ``files`` gave, from the folder it was written into.
+
+    Args:
+        folder: Usually a run folder.
+        num_features: How many the architecture says.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If the file is missing or damaged.
+    """
+    path = folder / FILE_NAME
+    try:
+        return _parse(json.loads(path.read_bytes()), num_features)
+    except FileNotFoundError as error:
+        raise StartError(
+            f"'{folder}' holds no {FILE_NAME}. Expected the features of '{origin}' beside its "
+            "weights. Restore the file, or train again."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StartError(
+            f"'{path}' is damaged ({type(error).__name__}: {error}). Expected what headstart "
+            "wrote. Restore the file, or train again."
+        ) from error
+
+
+def _parse(record: Any, num_features: int) -> FeatureTable:
+    features = record["features"]
+    if record["format"] != FORMAT:
+        raise ValueError(f"format {record['format']!r}")
+    if not isinstance(features, list) or not all(isinstance(text, str) for text in features):
+        raise ValueError("'features' is no list of texts")
+    if len(set(features)) != len(features) or len(features) != num_features:
+        raise ValueError(f"{len(features)} features, expected {num_features}, each once")
+    return FeatureTable(features)

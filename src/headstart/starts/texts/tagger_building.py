@@ -1,0 +1,65 @@
+"""Building the linear tagger: the words of train give its features, and how texts are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headstart.errors import StartError
+from headstart.preprocessing import WordFeaturePreprocess
+from headstart.preprocessing.word_features import learn_features
+from headstart.preprocessing.word_places import cut_of
+from headstart.starts.architecture import write_architecture
+from headstart.starts.encoder import Encoder
+from headstart.starts.provider import BuildRequest, FormerRun
+from headstart.starts.texts.builders import check_request, refuse_token_options
+from headstart.starts.texts.term_network import build_tagger
+from headstart.types import Sentence, Start
+
+
+def learn_words(texts: Sequence[str], origin: str) -> WordFeaturePreprocess:
+    """Learn the features of the words of texts.
+
+    Args:
+        texts: Those of train, with their words.
+        origin: Names the start in a refusal.
+
+    Raises:
+        StartError: If they have no words that are known.
+    """
+    known = [text for text in texts if isinstance(text, Sentence)]
+    if len(known) < len(texts):
+        raise StartError(
+            f"'{origin}' tells a tag of each word, and in these data something else is told. "
+            "Expected tags of words. Choose scratch/tfidf, the linear model of whole texts."
+        )
+    return WordFeaturePreprocess(learn_features(known, origin), cut=cut_of(texts))
+
+
+def build_tagger_encoder(start: Start, request: BuildRequest, former: FormerRun | None) -> Encoder:
+    """Build the linear tagger; a run as a start keeps its features, and is solved for anew.
+
+    Args:
+        start: ``scratch/linear-tagger``, or a run of it.
+        request: The texts.
+        former: The run that is the start; None where it is none.
+
+    Raises:
+        StartError: If the request holds what it has no use for, or nothing is told of words.
+    """
+    check_request(start, request)
+    refuse_token_options(start, request, "looks at single words")
+    learned = request.preprocess
+    if former is not None:
+        learned = former.architecture.read_preprocess(former.path)
+    elif learned is None:
+        learned = learn_words(request.texts, start.address)
+    assert isinstance(learned, WordFeaturePreprocess)
+    preprocess = WordFeaturePreprocess(learned.table, request.column, learned.cut)
+    options = {"num_features": preprocess.num_features, "num_outputs": request.num_outputs}
+    return Encoder(
+        build_tagger(**options),
+        start=start,
+        preprocess=preprocess,
+        architecture=write_architecture("linear-tagger", options, start, preprocess.to_json()),
+        num_features=request.num_outputs,
+    )
