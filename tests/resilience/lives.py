@@ -19,6 +19,7 @@ import time
 import traceback
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -161,36 +162,35 @@ def train_tight(folder, seed, num_workers):
     train_run(folder, seed, num_workers, micro_batch_size=None)
 
 
-def train_asked(folder, seed, num_workers):
-    """One life of a fine-tuning that finds answers, with micro-batches and a probe first."""
-    from small_questions import written_squad
+def train_kind(kind, folder, seed, num_workers):
+    """One life of a training of another kind than one label of one input."""
+    import kinds
 
     import headstart
 
     audited_once.leave_out()
     run, data = folder / "run", folder / "data"
+    write, verb, options = kinds.KINDS[kind]
+    label = kinds.LABELS.get(kind)
     resume = (run / "state" / "plan.json").exists()
     if not data.exists():
-        written_squad(data)
+        data.mkdir()
+        write(data)
     if run.exists() and not resume:
         shutil.rmtree(run)
-    headstart.finetune(
-        str(data),
-        start="scratch/bert-tiny",
-        strategy="lp-ft",
+    source = str(next(data.iterdir()))
+    getattr(headstart, verb)(
+        source if label is None else headstart.load(source, label=label),
         out=str(run),
-        num_steps=16,
-        batch_size=16,
-        micro_batch_size=8,
-        max_length=24,
         seed=seed,
         num_workers=num_workers,
         device="cpu",
         resume=resume,
+        **options,
     )
 
 
-TRAININGS = {"loop": train_tiny, "run": train_run, "tight": train_tight, "asked": train_asked}
+TRAININGS = {"loop": train_tiny, "run": train_run, "tight": train_tight}
 
 
 @contextmanager
@@ -240,7 +240,7 @@ def live(kind, folder, seed, num_workers, *, in_save=None, after=None):
         WatchedLoop.word = folder / "word.json"
         WatchedLoop.dying_after = after
         with dying_at(*in_save) if in_save else nullcontext():
-            TRAININGS[kind](folder, seed, num_workers)
+            TRAININGS.get(kind, partial(train_kind, kind))(folder, seed, num_workers)
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -292,7 +292,7 @@ def chain(kind, folder, seed, draws, workers, plan, life_seconds):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=sorted(TRAININGS))
+    parser.add_argument("kind", help="in TRAININGS, or in kinds.KINDS")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, required=True)
     parser.add_argument("--in-save", type=int, required=True)

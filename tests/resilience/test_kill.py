@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kinds import KINDS
 
 LIVES = Path(__file__).parent / "lives.py"
 
@@ -60,8 +61,9 @@ def test_a_run_by_the_public_function_survives_kills_bit_for_bit(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_run_that_finds_answers_survives_kills_bit_for_bit(tmp_path):
-    assert_equal_bits(live("asked", tmp_path, kills=2, in_save=1, workers="0", seed=4))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_any_kind_survives_kills_bit_for_bit(tmp_path, kind):
+    assert_equal_bits(live(kind, tmp_path, kills=3, in_save=1, workers="0", seed=4))
 
 
 @pytest.mark.slow
