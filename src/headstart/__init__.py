@@ -46,9 +46,8 @@ if TYPE_CHECKING:
     from headstart.recipes.run import open_run as open
     from headstart.recipes.runs import runs as list_runs
     from headstart.recipes.serve import serve
-    from headstart.recipes.sign import sign
     from headstart.recipes.starts import starts as list_starts
-    from headstart.recipes.verify import verify
+    from headstart.recipes.verify import sign, verify
     from headstart.recipes.watch import watch
     from headstart.starts import wrap_module
     from headstart.types import ImageSpec
@@ -71,7 +70,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "predict": ("headstart.recipes.predict", "predict"),
     "report": ("headstart.recipes.report", "report"),
     "export": ("headstart.recipes.export", "export"),
-    "sign": ("headstart.recipes.sign", "sign"),
+    "sign": ("headstart.recipes.verify", "sign"),
     "verify": ("headstart.recipes.verify", "verify"),
     "serve": ("headstart.recipes.serve", "serve"),
     "monitor": ("headstart.recipes.monitor", "monitor"),

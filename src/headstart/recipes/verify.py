@@ -1,4 +1,4 @@
-"""Check a bundle: every file against its digest, and its answers to its golden samples."""
+"""Check a bundle: files against digests, answers against golden samples, and who signed it."""
 
 from __future__ import annotations
 
@@ -83,3 +83,36 @@ def verify(bundle: str, *, signed_by: str | None = None, quiet: bool = False) ->
         told = "" if key is None else f" --signed-by {shlex.quote(str(key))}"
         emit("next", command=f"headstart serve {bundle}{told}")
     return VerifyReport(Path(bundle), opened.record, opened.version, agreement, key)
+
+
+@hushes
+def sign(bundle: str, *, key: str, quiet: bool = False) -> Path:
+    """Sign a bundle with a private key.
+
+    The signature covers every file of the bundle and is a file in it. 'headstart verify' and
+    'headstart serve' check it where --signed-by names the public key, and so does model_signing of
+    OpenSSF. A manifest alone shows that a file has changed, not who wrote it.
+
+    Args:
+        bundle: A folder that 'headstart export RUN --to onnx' has written.
+        key: File with the private key: on a curve of NIST, in PEM, without a password.
+        quiet: Show no progress.
+
+    Returns:
+        The signature's file.
+
+    Raises:
+        PackageMissing: If one is that signing needs.
+        OptionError: If the file holds no such key.
+        ExportError: If the bundle is not what was exported.
+
+    Example:
+        >>> import headstart as hs
+        >>> hs.sign("runs/digits-onnx", key="private.pem")  # doctest: +SKIP
+    """
+    from headstart.bundles.signing import sign_bundle
+
+    with attached():
+        path = sign_bundle(Path(bundle), Path(key))
+        emit("next", command=f"headstart verify {bundle} --signed-by PUBLIC")
+    return path
