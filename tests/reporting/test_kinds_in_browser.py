@@ -29,7 +29,7 @@ def several_run(folder):
     frame["kind"] = np.where(frame["area"] > 90, "a house with a rather long name", "flat")
     frame.loc[draw.choice(300, 30, replace=False), "price"] = None
     frame.loc[draw.choice(300, 30, replace=False), "kind"] = None
-    data = hs.load(frame, label=["kind", "price"])
+    data = hs.load(frame, label="kind,price")
     return hs.finetune(
         data, start="scratch/mlp", num_steps=60, out=str(folder / "several"), device="cpu"
     )

@@ -39,7 +39,7 @@ def write_digits(folder):
 
 STEPS = {"num_steps": 30, "batch_size": 16}
 PARTS = {**STEPS, "micro_batch_size": 8}
-LABELS = {"several": ["kind", "price"]}  # of data that is to be told which
+LABELS = {"several": "kind,price"}  # of data that is to be told which
 # name: what writes the data, the verb, its options
 KINDS = {
     "asked": (
