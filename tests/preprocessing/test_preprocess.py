@@ -21,6 +21,7 @@ from headstart.preprocessing import (
     Preprocess,
     TermPreprocess,
     TokenPreprocess,
+    WordFeaturePreprocess,
     WordPreprocess,
     check_preprocess,
     fit_table,
@@ -31,7 +32,8 @@ from headstart.preprocessing import (
 )
 from headstart.preprocessing.base import AT_ONCE
 from headstart.preprocessing.terms import fit_vectorizer
-from headstart.types import Dataset, ImageSpec
+from headstart.preprocessing.word_features import learn_features
+from headstart.types import Dataset, ImageSpec, Sentence
 
 WORDS = ["good", "bad", "film", "book", "song", "plot"]
 TEXTS = [f"a {WORDS[i % 6]} {WORDS[(i * 5) % 6]} number {i}" for i in range(300)]
@@ -79,6 +81,9 @@ def make(kind: str) -> tuple[Preprocess, Dataset]:
             return PairPreprocess(tokenizer, "text1", "text2", has_types=True), pairs()
         made = TokenPreprocess if kind == "tokens" else WordPreprocess
         return made(tokenizer, "review"), texts()
+    if kind == "word_features":
+        table = learn_features([Sentence.of(text.split()) for text in TEXTS], "x")
+        return WordFeaturePreprocess(table, "review"), texts()
     if kind == "terms":
         return TermPreprocess(fit_vectorizer(TEXTS, "x"), "review"), texts()
     if kind == "text_joined":

@@ -103,6 +103,7 @@ def test_features_are_those_that_a_plain_loop_finds(num):
     assert rows_of.shape == (sum(map(len, rows)), WIDTH)
     assert rows_of.tolist() == wanted
     assert FeatureTable(table.features) == table
+    assert table.rows([]).shape == table.rows([Sentence("", ())]).shape == (0, WIDTH)
 
 
 def test_of_many_words_what_occurs_once_is_left_out():

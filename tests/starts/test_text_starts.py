@@ -71,7 +71,8 @@ def save_run(path: Path, encoder: Encoder, data_name: str = "films") -> Path:
 def test_text_starts_are_listed():
     starts = list_starts("text")
     addresses = [start.address for start in starts]
-    scratch = [f"scratch/{name}" for name in ("bert-tiny", "bert-small", "tfidf")]
+    names = ("bert-tiny", "bert-small", "tfidf", "linear-tagger")
+    scratch = [f"scratch/{name}" for name in names]
     writers = ["pip/smollm2-135m-instruct", "scratch/gpt-tiny", "scratch/seq2seq-tiny"]
     assert {*writers, "pip/all-minilm-l6-v2", *scratch, *CURATED} == set(addresses)
     assert all(s.modality == "text" and s.image is None and s.licence for s in starts)

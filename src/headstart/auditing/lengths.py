@@ -14,7 +14,7 @@ from headstart.preprocessing.rows import TextSamples
 from headstart.preprocessing.tokens import TextTokenizer
 from headstart.starts import find_start
 from headstart.tasks import find_task
-from headstart.types import Dataset, Finding
+from headstart.types import Dataset, Finding, Sentence
 
 TOKENS_A_WORD = 4 / 3  # of English in the vocabularies of BERT, where no tokenizer is at hand
 MOST_TOKENS = 256  # that a network reads where nobody says --max-length
@@ -33,7 +33,7 @@ def audit_lengths(dataset: Dataset, tools: AuditTools) -> list[Audited]:
     spots = Spots(dataset)
     texts = [t for n in spots.names for t in cast(TextSamples, dataset.split(n).samples).texts]
     letters = np.array([len(text.strip()) for text in texts])
-    words = np.array([text.count(" ") + 1 for text in texts])
+    words = np.array([_num_words(text) for text in texts])
     usual, most, longest = np.quantile(words, [0.5, 0.95, 1.0], method="higher").tolist()
     sentence = (
         f"Texts have {usual:,} words usually, 95 % at most {most:,}, the longest {longest:,}."
@@ -85,6 +85,11 @@ def _read_by_a_network(
         for i in cut.tolist()
     ]
     return [*found, Audited(Finding("truncated", "note", names, sentence), suspects)]
+
+
+def _num_words(text: str) -> int:
+    """Return how many words a text has: as they were given, else by its blanks."""
+    return len(text.spans) if isinstance(text, Sentence) else text.count(" ") + 1
 
 
 def _tokenizer(dataset: Dataset, address: str | None) -> TextTokenizer | None:

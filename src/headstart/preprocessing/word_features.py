@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,40 @@ def shape_of(word: str) -> str:
     return "".join(c for place, c in enumerate(kinds) if not place or c != kinds[place - 1])
 
 
+@dataclass(frozen=True, eq=False)
+class _Words:
+    """The words of texts, one text after the other, M in all.
+
+    Attributes:
+        different: Those that differ.
+        codes: int64, shape (M,), the number of each among these.
+        text: int64, shape (M,), the text of each.
+    """
+
+    different: list[str]
+    codes: np.ndarray
+    text: np.ndarray
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sentence]) -> _Words:
+        """Number the words of texts."""
+        rows = [sentence.words for sentence in sentences]
+        places: dict[str, int] = {}
+        codes = [places.setdefault(word, len(places)) for row in rows for word in row]
+        text = np.repeat(np.arange(len(rows)), np.array([len(row) for row in rows], np.int64))
+        return cls(list(places), np.array(codes, np.int64), text)
+
+    def pairs(self) -> tuple[np.ndarray, list[tuple[str, str]], np.ndarray]:
+        """Return the first place of each two neighbours, the pairs that differ, and which it is."""
+        firsts = np.flatnonzero(self.text[1:] == self.text[:-1])
+        num = max(1, len(self.different))
+        found, which = np.unique(
+            self.codes[firsts] * num + self.codes[firsts + 1], return_inverse=True
+        )
+        both = zip(*(part.tolist() for part in np.divmod(found, num)), strict=True)
+        return firsts, [(self.different[a], self.different[b]) for a, b in both], which
+
+
 class FeatureTable:
     """Numbers the features of words that are known.
 
@@ -96,40 +131,31 @@ class FeatureTable:
         Returns:
             int64, shape (M, ``WIDTH``), from 0 to D.
         """
-        words, lengths = _words_of(sentences)
-        different, codes = _numbered(words)
-        found = np.zeros((len(words), WIDTH), np.int64)
-        if not words:
+        return self.rows_of(_Words.of(sentences))
+
+    def rows_of(self, words: _Words) -> np.ndarray:
+        """Return the same of words that are numbered."""
+        different, codes, text = words.different, words.codes, words.text
+        found = np.zeros((len(codes), WIDTH), np.int64)
+        if not len(codes):
             return found
-        own = [[self._number(text) for text in own_features(word)] for word in different]
+        own = [[self._number(name) for name in own_features(word)] for word in different]
         found[:, :_OWN] = np.array(own, np.int64)[codes]
-        beside = [[self._number(text) for text in beside_features(word)] for word in different]
+        beside = [[self._number(name) for name in beside_features(word)] for word in different]
         of_word = np.array(beside, np.int64).reshape(len(different), len(_STEPS), 2)
-        text = np.repeat(np.arange(len(lengths)), lengths)
-        place = np.arange(len(words))
+        place = np.arange(len(codes))
         for number, step in enumerate(_STEPS):
-            other = np.clip(place + step, 0, len(words) - 1)
+            other = np.clip(place + step, 0, len(codes) - 1)
             is_there = (place + step == other) & (text[other] == text)
             slots = _OWN + 2 * number
             found[:, slots : slots + 2] = of_word[codes[other], number]
             found[~is_there, slots : slots + 2] = (self._nothing[number], 0)
-        self._put_pairs(found, different, codes, text)
-        return found
-
-    def _put_pairs(
-        self, found: np.ndarray, different: Sequence[str], codes: np.ndarray, text: np.ndarray
-    ) -> None:
-        """Put what neighbours are together into the last two slots."""
-        firsts = np.flatnonzero(text[1:] == text[:-1])
-        both = codes[firsts] * len(different) + codes[firsts + 1]
-        pairs, which = np.unique(both, return_inverse=True)
-        told = [
-            [self._number(name) for name in pair_features(different[one], different[other])]
-            for one, other in zip(*divmod(pairs, len(different)), strict=True)
-        ]
+        firsts, pairs, which = words.pairs()
+        told = [[self._number(name) for name in pair_features(*pair)] for pair in pairs]
         numbers = np.array(told, np.int64).reshape(len(pairs), 2)[which]
         found[firsts + 1, WIDTH - 2] = numbers[:, 0]
         found[firsts, WIDTH - 1] = numbers[:, 1]
+        return found
 
     def _number(self, text: str) -> int:
         return self._numbers.get(text, 0)
@@ -153,45 +179,30 @@ def learn_features(sentences: Sequence[Sentence], origin: str) -> FeatureTable:
     Raises:
         StartError: If there is no word.
     """
-    words, _ = _words_of(sentences)
-    if not words:
+    words = _Words.of(sentences)
+    if not words.different:
         raise StartError(
             f"'{origin}' finds no words in the {len(sentences)} texts of train. Expected texts "
             "with words. Check the text column."
         )
-    every = FeatureTable(_all_features(sentences))
-    counts = np.bincount(every.rows(sentences).reshape(-1), minlength=every.num_features + 1)[1:]
-    kept = np.flatnonzero(counts >= (1 if len(words) < FEW_WORDS else 2))
+    every = FeatureTable(_all_features(words))
+    counts = np.bincount(every.rows_of(words).reshape(-1), minlength=every.num_features + 1)[1:]
+    kept = np.flatnonzero(counts >= (1 if len(words.codes) < FEW_WORDS else 2))
     if len(kept) > MOST_FEATURES:
         most = np.argsort(-counts[kept], kind="stable")[:MOST_FEATURES]
         kept = np.sort(kept[most])
     return FeatureTable([every.features[place] for place in kept.tolist()])
 
 
-def _all_features(sentences: Sequence[Sentence]) -> list[str]:
-    """Return each feature that a word of these texts may have, once."""
-    words, _ = _words_of(sentences)
+def _all_features(words: _Words) -> list[str]:
+    """Return each feature that a word of these may have, once."""
     found = dict.fromkeys(f"{step}none" for step in _STEPS)
-    for word in dict.fromkeys(words):
+    for word in words.different:
         found |= dict.fromkeys((*own_features(word), *beside_features(word)))
-    pairs = (pair for one in sentences for pair in zip(one.words, one.words[1:], strict=False))
-    for pair in dict.fromkeys(pairs):
+    for pair in words.pairs()[1]:
         found |= dict.fromkeys(pair_features(*pair))
     found.pop("", None)
     return list(found)
-
-
-def _words_of(sentences: Sequence[Sentence]) -> tuple[list[str], np.ndarray]:
-    """Return all words, one text after the other, and how many each has."""
-    rows = [sentence.words for sentence in sentences]
-    return [word for row in rows for word in row], np.array([len(row) for row in rows], np.int64)
-
-
-def _numbered(words: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return words that differ, and the number of each word among them, int64."""
-    places: dict[str, int] = {}
-    codes = np.array([places.setdefault(word, len(places)) for word in words], np.int64)
-    return list(places), codes
 
 
 def read_features(folder: Path, num_features: int, origin: str) -> FeatureTable:
