@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -57,8 +58,8 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 )
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "CMYK", "1", "YCbCr"])
 def test_a_tiff_is_read_as_pillow_reads_the_picture(mode: str, options: dict[str, object]) -> None:
-    if mode == "YCbCr" and options.get("compression"):
-        pytest.skip("Pillow does not write it")
+    if mode == "YCbCr" and (options.get("compression") or int(PIL.__version__.split(".")[0]) < 13):
+        pytest.skip("Pillow does not write it, or before 13 does not read it")
     image = Image.fromarray(COLOURS).convert(mode)
     data = _encoded(image, "TIFF", **options)
     assert np.array_equal(decode_one(data, SPEC), decode_one(_again(data), SPEC))

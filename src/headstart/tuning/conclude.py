@@ -329,13 +329,10 @@ def _frozen(
 ) -> tuple[TrainingSetup, Probe | None]:
     """Return the start as it was, as good as it is without fine-tuning, and its probe if fitted.
 
-    A sentence encoder is made for the mean over its tokens; judged by the pooling that its
-    classification head uses, it would look worse than it is, and the fine-tuning better. What reads
-    single tokens pools nothing.
+    Where nobody has kept the weights it began with, the start is built again.
     """
-    start, is_pooled = setup.model.encoder.start, dataset.schema.facts.is_pooled_by_use
-    is_token = setup.model.reads_tokens
-    if setup.initial and (not is_pooled or is_token or start.objective != "contrastive"):
+    start, is_token = setup.model.encoder.start, setup.model.reads_tokens
+    if setup.initial:
         return setup, tuned.fitted
     recipe, device = setup.recipe, setup.model.device
     options = TrainingOptions(strategy=HEAD.name, max_length=recipe.max_length, seed=recipe.seed)

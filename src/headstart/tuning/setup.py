@@ -182,10 +182,8 @@ def _encoder(
             f"Start '{start.address}' reads {start.modality}s, and {dataset.name} holds "
             f"{modality}s. Choose one that 'headstart starts --modality {modality}' lists."
         )
-    # what only the head reads should be good as it stands; what learns follows the architecture's
-    # own head, so that the run exports to transformers
-    is_frozen = not find_strategy(options.strategy).loops
-    is_contrastive = is_frozen and start.objective == "contrastive"
+    # a sentence encoder has learned the mean over its tokens; the first token's head it has not
+    is_contrastive = start.objective == "contrastive"
     known = options.value_range
     request = BuildRequest(
         image_size=dataset.image_size,

@@ -34,8 +34,6 @@ class ModalityFacts:
             vocabulary, terms), which takes long enough to be done once for a whole run.
         is_prepared_at_once: Whether preparing takes next to nothing, so that no plan has a stage
             for it.
-        is_pooled_by_use: Whether a sentence encoder's features are pooled in one way where it only
-            reads and in another where it learns.
         is_plain_column: Whether each input is a column with a meaning of its own, so that a linear
             model of them is ordinary regression.
         is_number_a_code: Whether a target of numbers names classes unless somebody says otherwise.
@@ -55,7 +53,6 @@ class ModalityFacts:
     is_random_start_a_baseline: bool = False
     is_learned_from: bool = False
     is_prepared_at_once: bool = False
-    is_pooled_by_use: bool = False
     is_plain_column: bool = False
     is_number_a_code: bool = False
     is_looked_at: bool = False
@@ -87,7 +84,6 @@ MODALITIES: dict[Modality, ModalityFacts] = {
         pipeline="text",
         has_words=True,
         is_learned_from=True,
-        is_pooled_by_use=True,
     ),
     "table": ModalityFacts(
         noun="row",
