@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import command_words
-from headstart.recipes.audited import with_estimates
+from headstart.recipes.audited import with_estimates, with_late_audits
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.options import FinetuneOptions, FitOptions
 from headstart.recipes.processes import launch_name
@@ -79,7 +79,10 @@ def complete(
         tuned, trials = _tune(current, items, setup, budget, plan, on_usable, searches_rate)
     look = replace(look, held={"train": items.train, "val": items.val})
     reserve = min(plan.seconds("conclusion"), conclusion_seconds(dataset, setup, budget))
-    audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look, reserve)
+    seed = setup.recipe.seed
+    kept = reserve + (0.0 if budget.limit_seconds is None else plan.seconds("estimates"))
+    audited = with_late_audits(current, dataset, budget, seed, kept)
+    audited = with_estimates(current, audited, plan, budget, seed, look, reserve)
     items = replace(items, dataset=audited)
     tried = Tried(candidates=candidates, trials=trials, arms=arms)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import emit
-from headstart.recipes.audited import with_estimates
+from headstart.recipes.audited import with_estimates, with_late_audits
 from headstart.recipes.complete import Tried, conclude_run, note_former
 from headstart.recipes.entrants import entries_of, second_look
 from headstart.recipes.findings import tell_findings
@@ -136,8 +136,10 @@ def _hand_over(
     if former.served:
         emit("note", text=_READ_AGAIN)
     look = _look(found, asked, context.texts)
-    reserve = plan.seconds("conclusion")
-    audited = with_estimates(current, dataset, plan, context.budget, asked.seed, look, reserve)
+    reserve = _reserve(served, dataset, plan, context.budget)
+    kept = reserve + plan.seconds("estimates")
+    audited = with_late_audits(current, dataset, context.budget, asked.seed, kept)
+    audited = with_estimates(current, audited, plan, context.budget, asked.seed, look, reserve)
     items = Items(audited, winner.train, winner.val, test)
     conclude_run(
         current,
@@ -152,6 +154,19 @@ def _hand_over(
     if former.served and together is None:
         current.folder.remove("members")
     return served
+
+
+def _reserve(
+    served: Sequence[Contender], dataset: Dataset, plan: BudgetPlan, budget: Budget
+) -> float:
+    """Return what the conclusion needs for what is handed over, in seconds.
+
+    It was planned for the first start, before anything of it was measured in use.
+    """
+    from headstart.tuning.planning import conclusion_seconds
+
+    needed = sum(conclusion_seconds(dataset, one.setup, budget) for one in served)
+    return min(plan.seconds("conclusion"), needed)
 
 
 def _tell(found: Found, asked: str) -> None:

@@ -26,7 +26,7 @@ from headstart.reporting.console import attached
 from headstart.storage.run_folder import RunFolder
 from headstart.tracking import TrackedRun, require_trackers, tracked
 from headstart.training.machine.memory import is_out_of_memory
-from headstart.types import Identified
+from headstart.types import Finding, Identified
 
 if TYPE_CHECKING:
     from headstart.auditing.audit import Spot
@@ -43,6 +43,8 @@ class Session:
         decisions: What the run has settled.
         choices: What was decided for the user, each with why; for ``options.json``.
         near_copies: What its audits have found to be nearly the same.
+        late_audits: Names of those that have had no time yet.
+        untold: What they have said of that.
     """
 
     def __init__(self, folder: RunFolder, plan: Mapping[str, Any], company: Company) -> None:
@@ -54,6 +56,8 @@ class Session:
         self.decisions = Decisions(self.plan.setdefault("decisions", {}), self.remember, company)
         self.choices: list[dict[str, object]] = []
         self.near_copies: list[Sequence[tuple[Spot, ...]]] = []
+        self.late_audits: list[str] = []
+        self.untold: list[Finding] = []
         self._started = time.monotonic()
         self.spent_before_resume = float(plan.get("spent_seconds", 0.0))
 

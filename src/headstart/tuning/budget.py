@@ -57,6 +57,9 @@ class BudgetShare:
 
 SHARES: dict[str, BudgetShare] = {
     "audits": BudgetShare(0.03, "budget", "near copies, and what else would make figures lie"),
+    "late audits": BudgetShare(
+        0.3, "budget", "after training, from what it left: audits that had no time before it"
+    ),
     "estimates": BudgetShare(
         0.04,
         "budget",
