@@ -13,11 +13,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from headstart.errors import StartError, first_line
+from headstart.errors import HeadstartError, StartError, first_line
 from headstart.evaluation.intervals import normal_interval
 from headstart.events import emit
 from headstart.model import tell_texts
@@ -25,8 +26,10 @@ from headstart.ranking.screen import Candidate
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.strategies import default_strategy
 from headstart.training.options.training_options import training_options
-from headstart.tuning.budget import Budget
+from headstart.tuning.budget import SHARES, Budget, told_seconds
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.cut_off import cut_off
+from headstart.tuning.fitting import TooSlowError
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
 from headstart.types import Dataset, Figure, Inputs, Rows, Start
@@ -76,16 +79,21 @@ def screen_writers(
             )
             continue
         options = replace(training_options(asked), strategy=strategy.name)
+        most = max(until - budget.spent, SHARES["opening"].share * max(0.0, budget.left))
+        # where another can be tuned this one may not cost it the rest
+        at = time.monotonic() + most if found and budget.limit_seconds is not None else None
+        too_long = TooSlowError(f"it took longer than {told_seconds(most)} here.")
         try:
-            setup = set_up(dataset, start, options, device=device, texts=texts)
+            with cut_off(at, partial(_same, too_long)):
+                setup = set_up(dataset, start, options, device=device, texts=texts)
+                val = prepare_sample(dataset, "val", setup, _SAMPLES, seed=asked.seed)
+                told = tell_texts(setup.model, val, places=np.arange(0))
+                score = bits_a_byte(told["loss"], val.targets)
+                each = seconds_per_sample(setup, dataset, budget)
         except StartError as error:
             reasons.append(str(error))
             emit("note", text=f"{start.address} is left out: {first_line(error)}")
             continue
-        val = prepare_sample(dataset, "val", setup, _SAMPLES, seed=asked.seed)
-        told = tell_texts(setup.model, val, places=np.arange(0))
-        score = bits_a_byte(told["loss"], val.targets)
-        each = seconds_per_sample(setup, dataset, budget)
         on_made(setup, val, told, score.value < best)
         best = min(best, score.value)
         took = time.monotonic() - began
@@ -93,6 +101,10 @@ def screen_writers(
     if not found:
         raise StartError(" ".join(reasons))
     return sorted(found, key=lambda one: (math.isnan(one.score.value), one.score.value))
+
+
+def _same(error: HeadstartError) -> HeadstartError:
+    return error
 
 
 def bits_a_byte(losses: np.ndarray, targets: Rows) -> Figure:

@@ -102,7 +102,8 @@ def with_late_audits(
         dataset: The data.
         budget: The budget. Nobody waits for them where there is none.
         seed: Of what is drawn.
-        reserve: Seconds that have to be left after them.
+        reserve: Seconds that have to be left after them. What estimates may take is not among
+            these: a leak is graver than a doubtful label.
     """
     from headstart.auditing.audit import AuditTools
     from headstart.auditing.audits import AUDITS
@@ -112,7 +113,8 @@ def with_late_audits(
     found, untold = None, current.untold
     if asked and budget.limit_seconds is not None:
         seconds = min(budget.may_take("late audits"), budget.left - reserve)
-        if seconds > sum(max(LEAST_SECONDS, audit.least_seconds(dataset)) for audit in asked):
+        expected = sum(_expected_seconds(audit, dataset, budget) for audit in asked)
+        if seconds > max(LEAST_SECONDS, expected):
             emit("stage", text="Checking the data by what had no time before")
             others = dict.fromkeys(AUDITS, "at another time")
             why_not = {name: why for name, why in others.items() if name not in current.late_audits}
@@ -125,6 +127,13 @@ def with_late_audits(
     current.late_audits, current.untold = [], []
     tell_findings(found)
     return replace(dataset, findings=(*dataset.findings, *found))
+
+
+def _expected_seconds(audit: Audit, dataset: Dataset, budget: Budget) -> float:
+    """Return what an audit takes here: at the least is what it takes two idle cores."""
+    from headstart.cores import usable_cores
+
+    return budget.load * audit.least_seconds(dataset) * 2 / min(2, usable_cores())
 
 
 def apart_from_test(current: Session, corpus: Corpus, budget: Budget, seed: int) -> Corpus:

@@ -80,8 +80,7 @@ def complete(
     look = replace(look, held={"train": items.train, "val": items.val})
     reserve = min(plan.seconds("conclusion"), conclusion_seconds(dataset, setup, budget))
     seed = setup.recipe.seed
-    kept = reserve + (0.0 if budget.limit_seconds is None else plan.seconds("estimates"))
-    audited = with_late_audits(current, dataset, budget, seed, kept)
+    audited = with_late_audits(current, dataset, budget, seed, reserve)
     audited = with_estimates(current, audited, plan, budget, seed, look, reserve)
     items = replace(items, dataset=audited)
     tried = Tried(candidates=candidates, trials=trials, arms=arms)

@@ -137,8 +137,7 @@ def _hand_over(
         emit("note", text=_READ_AGAIN)
     look = _look(found, asked, context.texts)
     reserve = _reserve(served, dataset, plan, context.budget)
-    kept = reserve + plan.seconds("estimates")
-    audited = with_late_audits(current, dataset, context.budget, asked.seed, kept)
+    audited = with_late_audits(current, dataset, context.budget, asked.seed, reserve)
     audited = with_estimates(current, audited, plan, context.budget, asked.seed, look, reserve)
     items = Items(audited, winner.train, winner.val, test)
     conclude_run(
