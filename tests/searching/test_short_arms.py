@@ -102,8 +102,8 @@ def test_several_processes_and_no_time_try_nothing(contest, monkeypatch):
 def test_a_way_is_trained_by_its_whole_schedule_and_judged(contest, monkeypatch):
     made, _, _ = contest
     monkeypatch.undo()
-    monkeypatch.setattr(short_arms, "seconds_per_sample", lambda *_: 1e-3)
-    found = short_arms._try(made, TuningWay(STARTS[0], "full", 3.0), 3.0)
+    monkeypatch.setattr(short_arms, "seconds_per_sample", lambda *_: 1e-2)
+    found = short_arms._try(made, TuningWay(STARTS[0], "full", 3.0), 30.0)
     assert found.note.endswith("steps"), found.note
     assert found.errors.shape == (len(made.dataset.val),)
     assert 0 < found.score[1] < found.score[0] < found.score[2]

@@ -5,7 +5,7 @@ Everything that is chosen on the way is settled before the training (``tuning.de
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.events import command_words
 from headstart.recipes.audited import with_estimates, with_late_audits
 from headstart.recipes.findings import tell_findings
-from headstart.recipes.options import FinetuneOptions, FitOptions
+from headstart.recipes.going_on import as_command
 from headstart.recipes.processes import launch_name
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _options(
     result = tuned.result
     return {
         "verb": current.plan["verb"],
-        "command": list(command_words()) or _as_command(current.plan),
+        "command": list(command_words()) or as_command(current.plan),
         "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": current.plan["options"],
         "recipe": asdict(setup.recipe),
@@ -270,24 +270,6 @@ def _options(
         "launch": launch_name(),
         "training": asdict(result.state) | {"ended": result.ended} if result else None,
     }
-
-
-def _as_command(plan: Mapping[str, Any]) -> list[str]:
-    """Return the words of the command that does what a program has asked for: what it said."""
-    known = {
-        option.name: option.default
-        for taken in (FinetuneOptions, FitOptions)
-        for option in fields(taken)
-    }
-    words = [str(plan["verb"]), "DATA"]
-    for name, value in plan["options"].items():
-        is_said = name not in known or value != known[name]
-        flag = f"--{name.replace('_', '-')}"
-        if is_said and value is True:
-            words.append(flag)
-        elif is_said and isinstance(value, str | int | float) and value is not False:
-            words += [flag, str(value)]
-    return words
 
 
 def finite(record: Any) -> Any:
