@@ -22,7 +22,8 @@ from headstart.auditing.doubtful_labels import DOUBTFUL_LABELS
 from headstart.cli import main
 from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
 from headstart.events import listen
-from headstart.recipes.audited import with_audits, with_late_audits
+from headstart.recipes.audited import with_audits
+from headstart.recipes.late_audits import with_late_audits
 from headstart.reporting.check_text import render_check_text
 from headstart.tuning.budget import Budget
 from headstart.types import Finding

@@ -56,7 +56,7 @@ def with_audits(
         return dataset
     if part != "slow":
         _tell_missing(dataset)
-    late = _Late()
+    late = LateAudits()
 
     def decide() -> Decided[list[dict[str, Any]]]:
         found = _audit(current, dataset, budget, seed, part, slow, late)
@@ -77,7 +77,7 @@ def with_audits(
 
 
 @dataclass
-class _Late:
+class LateAudits:
     """Audits that had no time.
 
     Attributes:
@@ -87,53 +87,6 @@ class _Late:
 
     names: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-
-
-def with_late_audits(
-    current: Session, dataset: Dataset, budget: Budget, seed: int, reserve: float
-) -> Dataset:
-    """Return the data with what audits found that had no time before the training.
-
-    Near copies among 5,000 images take eleven seconds, of which two minutes give them two; the
-    training has left twenty.
-
-    Args:
-        current: The session: it knows which they are, and what they have said.
-        dataset: The data.
-        budget: The budget. Nobody waits for them where there is none.
-        seed: Of what is drawn.
-        reserve: Seconds that have to be left after them. What estimates may take is not among
-            these: a leak is graver than a doubtful label.
-    """
-    from headstart.auditing.audit import AuditTools
-    from headstart.auditing.audits import AUDITS
-    from headstart.tuning.in_time import in_time
-
-    asked = [AUDITS[name] for name in current.late_audits if name in AUDITS]
-    found, untold = None, current.untold
-    if asked and budget.limit_seconds is not None:
-        seconds = min(budget.may_take("late audits"), budget.left - reserve)
-        expected = sum(_expected_seconds(audit, dataset, budget) for audit in asked)
-        if seconds > max(LEAST_SECONDS, expected):
-            emit("stage", text="Checking the data by what had no time before")
-            others = dict.fromkeys(AUDITS, "at another time")
-            why_not = {name: why for name, why in others.items() if name not in current.late_audits}
-            late, tools = _Late(), AuditTools(seed=seed)
-            look = partial(_found, current, dataset, tools, why_not, seconds, late)
-            what = "What was to be looked for in the data once there was time"
-            found = in_time(budget, max(reserve, budget.left - seconds), what, look)
-            untold = late.findings if found is not None else untold
-    found = [*(found or []), *untold]
-    current.late_audits, current.untold = [], []
-    tell_findings(found)
-    return replace(dataset, findings=(*dataset.findings, *found))
-
-
-def _expected_seconds(audit: Audit, dataset: Dataset, budget: Budget) -> float:
-    """Return what an audit takes here: at the least is what it takes two idle cores."""
-    from headstart.cores import usable_cores
-
-    return budget.load * audit.least_seconds(dataset) * 2 / min(2, usable_cores())
 
 
 def apart_from_test(current: Session, corpus: Corpus, budget: Budget, seed: int) -> Corpus:
@@ -180,7 +133,7 @@ def _near_test(current: Session, dataset: Dataset, seconds: float, seed: int) ->
         emit("note", text=why)
     others = [name for name in AUDITS if name not in {audit.name for audit in asked}]
     why_not = {**dict.fromkeys(others, "of a run that learns from labels"), **missing}
-    found = _found(current, dataset, AuditTools(seed=seed), why_not, seconds)
+    found = found_by(current, dataset, AuditTools(seed=seed), why_not, seconds)
     tell_findings(one for one in found if not one.items)  # that there was no time, say
     near = {
         int(dataset.train.ids[spot.index])
@@ -274,7 +227,7 @@ def _audit(
     seed: int,
     part: Part,
     slow: set[str],
-    late: _Late,
+    late: LateAudits,
 ) -> list[Finding]:
     """Run the audits of a run that estimate nothing, each in its share.
 
@@ -304,7 +257,7 @@ def _audit(
         or not audit.in_runs
         or (part != "all" and (audit.name in slow) != (part == "slow"))
     }
-    found = _found(current, dataset, AuditTools(seed=seed), why_not, seconds, late)
+    found = found_by(current, dataset, AuditTools(seed=seed), why_not, seconds, late)
     emit(
         "spent",
         stage="audits",
@@ -343,17 +296,17 @@ def _estimate(
         most_samples=int(left / SECONDS_A_JUDGED),
         is_quiet=True,
     )
-    found = _found(current, dataset, tools, why_not, left)
+    found = found_by(current, dataset, tools, why_not, left)
     return [*found, *said] if found else []
 
 
-def _found(
+def found_by(
     current: Session,
     dataset: Dataset,
     tools: AuditTools,
     why_not: Mapping[str, str],
     seconds: float,
-    late: _Late | None = None,
+    late: LateAudits | None = None,
 ) -> list[Finding]:
     """Run what is left; tell what could not be run.
 

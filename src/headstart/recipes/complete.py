@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import command_words
-from headstart.recipes.audited import with_estimates, with_late_audits
+from headstart.recipes.audited import with_estimates
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.going_on import as_command
+from headstart.recipes.late_audits import with_late_audits
 from headstart.recipes.processes import launch_name
 
 if TYPE_CHECKING:

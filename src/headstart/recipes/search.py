@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import emit
-from headstart.recipes.audited import with_estimates, with_late_audits
+from headstart.recipes.audited import with_estimates
 from headstart.recipes.complete import Tried, conclude_run, note_former
 from headstart.recipes.entrants import entries_of, second_look
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.late_audits import with_late_audits
 from headstart.training.options.strategies import AUTO
 from headstart.training.options.training_options import training_options
 
