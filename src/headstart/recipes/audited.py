@@ -64,9 +64,11 @@ def with_audits(
 
     name = "slow audits" if part == "slow" else "audits"
     settled = current.decisions.settle(name, decide)
-    waiting = current.decisions.settle(
-        f"{name} without time", lambda: Decided([one.to_json() for one in late.findings])
-    )
+
+    def untold() -> Decided[list[dict[str, Any]]]:
+        return Decided([one.to_json() for one in late.findings])
+
+    waiting = current.decisions.settle(f"{name} without time", untold)
     current.late_audits += current.decisions.settle(
         f"{name} to make later", lambda: Decided(late.names)
     )
