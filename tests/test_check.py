@@ -23,6 +23,7 @@ from headstart.cli import main
 from headstart.errors import DataError, Interrupted, OptionError, RunFolderError
 from headstart.events import listen
 from headstart.recipes.audited import with_audits
+from headstart.recipes.late_audits import with_late_audits
 from headstart.reporting.check_text import render_check_text
 from headstart.tuning.budget import Budget
 from headstart.types import Finding
@@ -589,6 +590,7 @@ class Settling:
 
     def __init__(self) -> None:
         self.decisions, self.names, self.near_copies = self, [], []
+        self.late_audits, self.untold = [], []
 
     def settle(self, name, decide):
         self.names.append(name)
@@ -618,11 +620,73 @@ def test_slow_audits_wait_until_a_search_has_chosen_and_hopeless_ones_are_not_be
     assert called == [("quick", False)]
     after = with_audits(current, before, budget, 0, "slow")
     assert called[1:] == [("slow", False), ("hopeless", True)]
-    assert len(after.findings) == len(before.findings) + 2 == len(data.findings) + 3
-    assert current.names == ["audits", "slow audits"]
+    # what had no time is not told yet: there may be some at the end
+    assert len(after.findings) == len(before.findings) + 1 == len(data.findings) + 2
+    assert current.late_audits == ["hopeless"]
+    assert [name for name in current.names if " " not in name] == ["audits"]
     del table["slow"], table["hopeless"]
     assert with_audits(current, data, budget, 0, "slow") is data
     assert len(with_audits(current, data, budget, 0).findings) == len(data.findings) + 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "reserve", "is_made"),
+    [(600.0, 60.0, True), (600.0, 595.0, False), (100.0, 0.0, False), (None, 0.0, False)],
+    ids=["time is left", "the end needs it", "a share of less is too little", "nobody asked"],
+)
+def test_an_audit_without_time_is_made_from_what_training_left(
+    monkeypatch, limit, reserve, is_made
+):
+    def run(dataset, tools):
+        if tools.is_over():
+            return [Audited(Finding("near copies", "warning", (), "There was no time."))]
+        return [
+            Audited(
+                Finding("leak", "error", ["7"], "7 stands in train and in test."),
+                together=[(Spot("train", 7), Spot("test", 1))],
+            )
+        ]
+
+    # 36 s for 1,797 samples: more than a share of ten minutes is, and less than is left of them
+    row = Audit("long", "?", lambda d: True, run, finds_copies=True, seconds_per_sample=0.02)
+    table = {"long": row}
+    for module in (audits, running):
+        monkeypatch.setattr(module, "AUDITS", table)
+    data, current, told = hs.load("digits-8x8"), Settling(), []
+    budget = Budget(limit, 0.0)
+    with listen(lambda kind, f: told.append(f["text"]) if kind == "note" else None):
+        before = with_audits(current, data, budget, 0)
+        assert before.findings == data.findings
+        assert told == []
+        after = with_late_audits(current, before, budget, 0, reserve)
+    (found,) = after.findings[len(data.findings) :]
+    assert found.kind == ("leak" if is_made else "near copies")
+    assert told == [found.sentence]  # once
+    assert [len(copies) for copies in current.near_copies] == [1] * is_made
+    assert with_late_audits(current, after, budget, 0, reserve).findings == after.findings
+
+
+def test_a_leak_that_is_found_after_training_is_told_as_one_found_before(monkeypatch):
+    asked = []
+
+    def late(dataset, tools):
+        asked.append(tools.is_over())
+        if len(asked) == 1:
+            return [Audited(Finding("near copies", "warning", (), "There was no time."))]
+        pairs = [Suspect(Spot("test", 1), "nearly train 7", beside=Spot("train", 7))]
+        return [Audited(Finding("leak", "error", ["7"], "7 stands in train and in test."), pairs)]
+
+    # 8.8 s for 1,797 samples: two minutes give audits 3.6 s, and the training leaves more
+    table = {"late": Audit("late", "?", lambda d: True, late, seconds_per_sample=0.0049)}
+    for module in (audits, running):
+        monkeypatch.setattr(module, "AUDITS", table)
+    run = hs.finetune("digits-8x8", start="scratch/pixels", budget="2m", out="run", device="cpu")
+    assert asked == [True, False]
+    kept = [found["sentence"] for found in run.data["findings"]]
+    assert "7 stands in train and in test." in kept
+    assert "There was no time." not in kept
+    said = str(run.report())
+    assert "7 stands in train and in test." in said
 
 
 def test_an_interrupted_run_goes_on_with_its_list_and_with_no_other(tmp_path, monkeypatch):

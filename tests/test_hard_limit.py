@@ -81,7 +81,7 @@ def test_a_ranking_ends_in_time_where_building_a_start_does_not(rows, monkeypatc
             sum(range(100))
 
     monkeypatch.setattr(scored, "set_up", for_ever)
-    monkeypatch.setattr("headstart.tuning.budget.parse_budget", lambda text: 1.0)
+    monkeypatch.setattr("headstart.tuning.named_budget.parse_budget", lambda text: 1.0)
     began = time.monotonic()
     with pytest.raises(hs.StartError, match=r"time for scores was spent|all but spent"):
         hs.rank(rows, starts=["scratch/linear"], device="cpu")

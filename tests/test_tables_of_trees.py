@@ -120,3 +120,26 @@ def test_fit_with_steps_asked_for_leaves_trees_out(diabetes, tmp_path, work_cloc
     notes = {row["start"]: row["note"] for row in run.options["candidates"]}
     assert "take no gradient steps" in notes["scratch/boosting"]
     assert run.options["candidates"][0]["start"] == "scratch/mlp"
+
+
+@pytest.mark.parametrize("address", ["scratch/boosting", "scratch/forest"])
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut by its time", "ended by itself"])
+def test_trees_that_the_ranking_has_cut_get_the_time_that_is_left(
+    address, is_cut, diabetes, tmp_path, work_clock, monkeypatch
+):
+    real, ends = grown.GROWERS[address], []
+
+    def slowly(job):
+        now = work_clock()
+        ends.append((job.deadline or now) - now)
+        work_clock.sleep((0.9 if is_cut and len(ends) == 1 else 0.2) * ends[-1])
+        return real(job)
+
+    monkeypatch.setitem(grown.GROWERS, address, slowly)
+    out = str(tmp_path / "run")
+    run = hs.fit(diabetes, budget="60s", starts=[address, "scratch/linear"], out=out)
+    rows = [row for row in run.options["arms"] if row["start"] == address]
+    assert len(rows) == 1  # in the place of what was cut
+    assert ("grown anew" in str(rows[0]["note"])) == is_cut
+    if is_cut:
+        assert ends[1] > 1.5 * ends[0]

@@ -330,6 +330,8 @@ def _fail(failure: HeadstartError, error: BaseException, words: Sequence[str]) -
         for number, line in enumerate(told):
             prefix = "error: " if number == 0 or isinstance(failure, OptionError) else "       "
             print(_wrap_error(prefix, line), file=sys.stderr, flush=True)
+        if isinstance(failure, Interrupted) and failure.next_command:
+            print(f"next: {failure.next_command}", file=sys.stderr, flush=True)
     except BrokenPipeError:
         return _leave_pipe()
     return failure.exit_code

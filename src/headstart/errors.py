@@ -106,9 +106,13 @@ class Interrupted(HeadstartError):
     Args:
         message: What to tell.
         signal_number: SIGINT (Ctrl-C) when not given.
+
+    Attributes:
+        next_command: What goes on with it; empty where nothing was kept.
     """
 
     exit_code = 128 + signal.SIGINT
+    next_command = ""
 
     def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
         super().__init__(message)

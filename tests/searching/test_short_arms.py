@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from clocks import StillClock, set_clock
 from pairs_of_texts import pairs_of
 
 from headstart.data import load
@@ -100,14 +102,14 @@ def test_several_processes_and_no_time_try_nothing(contest, monkeypatch):
 def test_a_way_is_trained_by_its_whole_schedule_and_judged(contest, monkeypatch):
     made, _, _ = contest
     monkeypatch.undo()
-    monkeypatch.setattr(short_arms, "seconds_per_sample", lambda *_: 1e-3)
-    found = short_arms._try(made, TuningWay(STARTS[0], "full", 3.0), 3.0)
+    monkeypatch.setattr(short_arms, "seconds_per_sample", lambda *_: 1e-2)
+    found = short_arms._try(made, TuningWay(STARTS[0], "full", 3.0), 30.0)
     assert found.note.endswith("steps"), found.note
     assert found.errors.shape == (len(made.dataset.val),)
     assert 0 < found.score[1] < found.score[0] < found.score[2]
     assert found.learning_rate == pytest.approx(3 * 7e-4)
-    few = short_arms._try(made, TuningWay(STARTS[0], "full"), 1e-3)
-    assert "have room for 0 steps" in few.note
+    few = short_arms._try(made, TuningWay(STARTS[0], "full"), 0.5)
+    assert "fewer than 20 say nothing" in few.note
     assert math.isnan(few.score[0])
 
 
@@ -125,3 +127,26 @@ def test_fit_tries_ways_for_answers_and_trains_one_to_its_end(tmp_path):
     told = [one for one in run.options["choices"] if one["name"] == "way"]
     assert "ways in short trainings" in told[0]["why"]
     assert "Ways of making a model that were tried" in run.report()
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["the first", "another"])
+def test_a_way_that_outlasts_its_time_is_cut_off_and_says_so(contest, monkeypatch, place):
+    made, _, asked = contest
+    trained, clock = short_arms._trained, set_clock(monkeypatch, StillClock())
+
+    def slow(found, way, seconds):
+        if len(asked) == place:
+            asked.append((way.name, seconds))
+            clock.sleep(2 * seconds)  # building, say, on a machine that others use
+            ends = time.perf_counter() + 5
+            while time.perf_counter() < ends:
+                pass
+            raise AssertionError("it was not cut off")
+        return trained(found, way, seconds)
+
+    monkeypatch.setattr(short_arms, "_trained", slow)
+    found = choose_way(made, STARTS)
+    told = [str(row["note"]) for row in found["arms"]]
+    assert "it was not judged after" in told[place]
+    assert found["start"] == STARTS[0]
+    assert len(found["arms"]) == (1 if place == 0 else len(asked))

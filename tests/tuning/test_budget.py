@@ -16,10 +16,10 @@ from headstart.tuning import budget as budget_module
 from headstart.tuning.budget import (
     SHARES,
     Budget,
-    parse_budget,
     share_until,
     told_seconds,
 )
+from headstart.tuning.named_budget import parse_budget
 from headstart.tuning.planning import conclusion_seconds, plan_tuning, training_end
 from headstart.tuning.setup import set_up
 from headstart.tuning.slowness import slowness

@@ -20,6 +20,7 @@ from headstart.starts.builders import build_encoder
 from headstart.starts.rebuild import rebuild_encoder
 from headstart.training.contract import StopRequested, never
 from headstart.training.probing import boosting, forest, tree_settings
+from headstart.training.probing.probe import Probe
 from headstart.training.probing.trees import CategoryFold, round_down
 from headstart.tuning.grown import TooManyRowsError, grow
 from headstart.tuning.solving import _grown_in_time
@@ -309,11 +310,12 @@ def test_where_time_is_short_trees_are_grown_from_fewer_rows():
         asked.append(len(places))
         if len(places) > 5_000:
             raise TooManyRowsError(0.5, "no time")
-        return "grown"
+        return Probe(*np.zeros((3, 1)), 0.0, 0.0, 0.0, 0.0)
 
     train = SimpleNamespace(targets=np.arange(20_000) % 2)
-    assert _grown_in_time(grown, train, np.arange(20_000), seed=0) == "grown"
+    assert _grown_in_time(grown, train, np.arange(20_000), seed=0).is_cut
     assert asked == [20_000, 4_000]
+    assert not _grown_in_time(grown, train, np.arange(3_000), seed=0).is_cut
     with pytest.raises(TooManyRowsError, match="no time"):
         _grown_in_time(grown, train, np.arange(8_000), seed=0)
 

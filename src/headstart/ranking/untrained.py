@@ -15,11 +15,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from headstart.errors import StartError, first_line
+from headstart.errors import HeadstartError, StartError, first_line
 from headstart.evaluation.intervals import normal_interval
 from headstart.events import emit
 from headstart.model import Model, run_batches, tell_texts
@@ -28,8 +29,10 @@ from headstart.tasks import find_task
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.strategies import own_strategy
 from headstart.training.options.training_options import training_options
-from headstart.tuning.budget import Budget
+from headstart.tuning.budget import SHARES, Budget, told_seconds
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.cut_off import cut_off
+from headstart.tuning.fitting import TooSlowError
 from headstart.tuning.setup import TrainingSetup, prepare_sample, set_up
 from headstart.tuning.texts import TextCache
 from headstart.types import Dataset, Figure, Inputs, Rows, Start
@@ -83,16 +86,21 @@ def screen_untrained(
             )
             continue
         options = replace(training_options(asked), strategy=strategy.name)
+        most = max(until - budget.spent, SHARES["opening"].share * max(0.0, budget.left))
+        # where another can be tuned this one may not cost it the rest
+        at = time.monotonic() + most if found and budget.limit_seconds is not None else None
+        too_long = TooSlowError(f"it took longer than {told_seconds(most)} here.")
         try:
-            setup = set_up(dataset, start, options, device=device, texts=texts)
+            with cut_off(at, partial(_same, too_long)):
+                setup = set_up(dataset, start, options, device=device, texts=texts)
+                looked_at = _SAMPLES if task.tells_texts else _PAIRS
+                val = prepare_sample(dataset, "val", setup, looked_at, seed=asked.seed)
+                told, score = _as_it_is(setup.model, val, dataset)
+                each = seconds_per_sample(setup, dataset, budget)
         except StartError as error:
             reasons.append(str(error))
             emit("note", text=f"{start.address} is left out: {first_line(error)}")
             continue
-        most = _SAMPLES if task.tells_texts else _PAIRS
-        val = prepare_sample(dataset, "val", setup, most, seed=asked.seed)
-        told, score = _as_it_is(setup.model, val, dataset)
-        each = seconds_per_sample(setup, dataset, budget)
         on_made(setup, val, told, sign * score.value > best)
         best = max(best, sign * score.value)
         took = time.monotonic() - began
@@ -111,6 +119,10 @@ def _as_it_is(model: Model, val: Inputs, dataset: Dataset) -> tuple[Rows, Figure
     groups = dataset.val.groups_of(val.ids)
     decided = model.task.decisions(model.task.outputs(rows, dataset.schema))
     return rows, model.task.headline_figure(decided, val.targets, groups=groups)
+
+
+def _same(error: HeadstartError) -> HeadstartError:
+    return error
 
 
 def bits_a_byte(losses: np.ndarray, targets: Rows) -> Figure:

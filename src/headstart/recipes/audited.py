@@ -1,16 +1,17 @@
 """The audits that a run makes of its data, each part of them in its share of the budget.
 
 What reads features, or measures samples by the thousand (doubtful labels, drift, shortcuts), comes
-last: the features that heads were fitted to lie in the cache then, and cost nothing again. What is
-found before the training is settled once, so that a run that goes on does not look again; it knows
-of near copies only what this attempt has found.
+last: the features that heads were fitted to lie in the cache then, and cost nothing again. What had
+no time before the training is looked for after it, from what the training has left. What is found
+before the training is settled once, so that a run that goes on does not look again; it knows of
+near copies only what this attempt has found.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,16 +56,39 @@ def with_audits(
         return dataset
     if part != "slow":
         _tell_missing(dataset)
+    late = LateAudits()
 
     def decide() -> Decided[list[dict[str, Any]]]:
-        found = _audit(current, dataset, budget, seed, part, slow)
+        found = _audit(current, dataset, budget, seed, part, slow, late)
         return Decided([one.to_json() for one in found])
 
     name = "slow audits" if part == "slow" else "audits"
     settled = current.decisions.settle(name, decide)
+
+    def untold() -> Decided[list[dict[str, Any]]]:
+        return Decided([one.to_json() for one in late.findings])
+
+    waiting = current.decisions.settle(f"{name} without time", untold)
+    current.late_audits += current.decisions.settle(
+        f"{name} to make later", lambda: Decided(late.names)
+    )
+    current.untold += [Finding(**record) for record in waiting]
     found = [Finding(**record) for record in settled]
     tell_findings(found)
     return replace(dataset, findings=(*dataset.findings, *found))
+
+
+@dataclass
+class LateAudits:
+    """Audits that had no time.
+
+    Attributes:
+        names: Of them.
+        findings: What they said of it: told when they have none at the end either.
+    """
+
+    names: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def apart_from_test(current: Session, corpus: Corpus, budget: Budget, seed: int) -> Corpus:
@@ -111,7 +135,7 @@ def _near_test(current: Session, dataset: Dataset, seconds: float, seed: int) ->
         emit("note", text=why)
     others = [name for name in AUDITS if name not in {audit.name for audit in asked}]
     why_not = {**dict.fromkeys(others, "of a run that learns from labels"), **missing}
-    found = _found(current, dataset, AuditTools(seed=seed), why_not, seconds)
+    found = found_by(current, dataset, AuditTools(seed=seed), why_not, seconds)
     tell_findings(one for one in found if not one.items)  # that there was no time, say
     near = {
         int(dataset.train.ids[spot.index])
@@ -199,9 +223,25 @@ def _slow_audits(dataset: Dataset) -> set[str]:
 
 
 def _audit(
-    current: Session, dataset: Dataset, budget: Budget, seed: int, part: Part, slow: set[str]
+    current: Session,
+    dataset: Dataset,
+    budget: Budget,
+    seed: int,
+    part: Part,
+    slow: set[str],
+    late: LateAudits,
 ) -> list[Finding]:
-    """Run the audits of a run that estimate nothing, each in its share."""
+    """Run the audits of a run that estimate nothing, each in its share.
+
+    Args:
+        current: The session.
+        dataset: The data.
+        budget: The budget.
+        seed: Of what is drawn.
+        part: Which of them.
+        slow: Names of those that take long.
+        late: Gets those that have no time.
+    """
     from headstart.auditing.audit import AuditTools
     from headstart.auditing.audits import AUDITS
 
@@ -219,7 +259,7 @@ def _audit(
         or not audit.in_runs
         or (part != "all" and (audit.name in slow) != (part == "slow"))
     }
-    found = _found(current, dataset, AuditTools(seed=seed), why_not, seconds)
+    found = found_by(current, dataset, AuditTools(seed=seed), why_not, seconds, late)
     emit(
         "spent",
         stage="audits",
@@ -258,18 +298,29 @@ def _estimate(
         most_samples=int(left / SECONDS_A_JUDGED),
         is_quiet=True,
     )
-    found = _found(current, dataset, tools, why_not, left)
+    found = found_by(current, dataset, tools, why_not, left)
     return [*found, *said] if found else []
 
 
-def _found(
+def found_by(
     current: Session,
     dataset: Dataset,
     tools: AuditTools,
     why_not: Mapping[str, str],
     seconds: float,
+    late: LateAudits | None = None,
 ) -> list[Finding]:
-    """Run what is left; tell what could not be run."""
+    """Run what is left; tell what could not be run.
+
+    Args:
+        current: The session; it keeps which samples are nearly the same.
+        dataset: The data.
+        tools: What audits may use.
+        why_not: Audits that are not run, each with the reason.
+        seconds: What all may take.
+        late: Gets those that the time has stopped before they found anything, and what they say of
+            that; None where they are not made another time.
+    """
     from headstart.auditing.audits import AUDITS
     from headstart.auditing.running import run_audits
 
@@ -284,7 +335,13 @@ def _found(
     for ran in results.ran:
         if ran.why_not and ran.audit.name not in why_not and ran.audit.asks_of(dataset):
             emit("note", text=f"The audit '{ran.audit.name}' was not run: {ran.why_not}")
-    return [found.finding for _, found in results.by_gravity]
+    waits = set[str]()
+    if late is not None:
+        has_found = {name for name, piece in results.found if piece.suspects}
+        waits = {ran.audit.name for ran in results.ran if ran.stopped} - has_found
+        late.names += [ran.audit.name for ran in results.ran if ran.audit.name in waits]
+        late.findings += [found.finding for name, found in results.by_gravity if name in waits]
+    return [found.finding for name, found in results.by_gravity if name not in waits]
 
 
 def _tell_missing(dataset: Dataset) -> None:

@@ -129,7 +129,7 @@ def check(options: CheckOptions) -> Checked:
         0
     """
     from headstart.auditing.running import audit_names
-    from headstart.tuning.budget import parse_budget
+    from headstart.tuning.named_budget import parse_budget
 
     began = time.monotonic()
     skipped = audit_names(options.skip or ())

@@ -5,7 +5,7 @@ Everything that is chosen on the way is settled before the training (``tuning.de
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from headstart.events import command_words
 from headstart.recipes.audited import with_estimates
 from headstart.recipes.findings import tell_findings
-from headstart.recipes.options import FinetuneOptions, FitOptions
+from headstart.recipes.going_on import as_command
+from headstart.recipes.late_audits import with_late_audits
 from headstart.recipes.processes import launch_name
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def complete(
         tuned, trials = _tune(current, items, setup, budget, plan, on_usable, searches_rate)
     look = replace(look, held={"train": items.train, "val": items.val})
     reserve = min(plan.seconds("conclusion"), conclusion_seconds(dataset, setup, budget))
-    audited = with_estimates(current, dataset, plan, budget, setup.recipe.seed, look, reserve)
+    seed = setup.recipe.seed
+    audited = with_late_audits(current, dataset, budget, seed, reserve)
+    audited = with_estimates(current, audited, plan, budget, seed, look, reserve)
     items = replace(items, dataset=audited)
     tried = Tried(candidates=candidates, trials=trials, arms=arms)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
@@ -255,7 +258,7 @@ def _options(
     result = tuned.result
     return {
         "verb": current.plan["verb"],
-        "command": list(command_words()) or _as_command(current.plan),
+        "command": list(command_words()) or as_command(current.plan),
         "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         "options": current.plan["options"],
         "recipe": asdict(setup.recipe),
@@ -268,24 +271,6 @@ def _options(
         "launch": launch_name(),
         "training": asdict(result.state) | {"ended": result.ended} if result else None,
     }
-
-
-def _as_command(plan: Mapping[str, Any]) -> list[str]:
-    """Return the words of the command that does what a program has asked for: what it said."""
-    known = {
-        option.name: option.default
-        for taken in (FinetuneOptions, FitOptions)
-        for option in fields(taken)
-    }
-    words = [str(plan["verb"]), "DATA"]
-    for name, value in plan["options"].items():
-        is_said = name not in known or value != known[name]
-        flag = f"--{name.replace('_', '-')}"
-        if is_said and value is True:
-            words.append(flag)
-        elif is_said and isinstance(value, str | int | float) and value is not False:
-            words += [flag, str(value)]
-    return words
 
 
 def finite(record: Any) -> Any:

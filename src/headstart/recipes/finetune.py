@@ -131,7 +131,7 @@ def finetune_on_all(options: FinetuneOptions, job: OnAll) -> None:
 def _finetune(options: FinetuneOptions, company: Company) -> Run:
     """Fine-tune in the main process; without a model it ends with its budget."""
     from headstart.training.options.limits import check_options
-    from headstart.tuning.budget import parse_budget
+    from headstart.tuning.named_budget import parse_budget
 
     check_options(options)
     instead = lacking(options.data, options.start, options.log)
@@ -221,8 +221,8 @@ def _checked(
     from headstart.engines import require_engine
     from headstart.training.options.limits import check_options
     from headstart.training.options.recipe import check_search
-    from headstart.tuning.budget import parse_budget
     from headstart.tuning.deciding import DecidingAsked, check_deciding
+    from headstart.tuning.named_budget import parse_budget
 
     check_options(options)
     check_deciding(DecidingAsked.of(vars(options)))

@@ -106,7 +106,7 @@ def _once(options: FitOptions) -> Run | BudgetPlan:
 def _fit(options: FitOptions, company: Company) -> Run:
     """Search and fine-tune in the main process; without a model it ends with its budget."""
     from headstart.training.options.limits import check_options
-    from headstart.tuning.budget import parse_budget
+    from headstart.tuning.named_budget import parse_budget
 
     check_options(options)
     instead = lacking(options.data, options.starts, options.log)
@@ -195,8 +195,8 @@ def _checked(options: FitOptions) -> tuple[FitOptions, list[Start], float | None
     from headstart.engines import require_engine
     from headstart.starts import find_start, require_start
     from headstart.training.options.limits import check_options
-    from headstart.tuning.budget import parse_budget
     from headstart.tuning.deciding import DecidingAsked, check_deciding
+    from headstart.tuning.named_budget import parse_budget
 
     check_options(options)
     check_deciding(DecidingAsked.of(vars(options)))

@@ -78,7 +78,7 @@ def _reopened(folder: RunFolder) -> dict[str, Any]:
 
 def _is_longer(told: object, asked: object) -> bool:
     """Return whether a budget is larger than the former one."""
-    from headstart.tuning.budget import parse_budget
+    from headstart.tuning.named_budget import parse_budget
 
     if told is None:
         return False

@@ -229,7 +229,7 @@ def _checked(options: PretrainOptions) -> tuple[Start, float | None]:
     from headstart.pretraining.table import find_objective
     from headstart.starts import find_start, require_start
     from headstart.training.options.limits import check_pretraining
-    from headstart.tuning.budget import parse_budget
+    from headstart.tuning.named_budget import parse_budget
 
     check_pretraining(options)
     require_trackers(options.log)

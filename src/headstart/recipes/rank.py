@@ -152,7 +152,7 @@ def rank(options: RankOptions) -> Ranked:
         >>> ranked.shortlist  # doctest: +SKIP
         ('scratch/simple-cnn',)
     """
-    from headstart.tuning.budget import parse_budget
+    from headstart.tuning.named_budget import parse_budget
 
     limit = parse_budget(options.budget)
     seconds = None if is_worker() else limit

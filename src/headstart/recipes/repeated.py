@@ -268,7 +268,7 @@ class _Course(Generic[Options]):
             weight: Of it.
             is_kept: Whether it is written down.
         """
-        from headstart.tuning.budget import parse_budget
+        from headstart.tuning.named_budget import parse_budget
 
         whole = parse_budget(self.options.budget)
         if whole is None:
@@ -291,8 +291,7 @@ class _Course(Generic[Options]):
 
     def check_budget(self) -> None:
         """Refuse a budget whose share for the run itself is less than a run needs."""
-        from headstart.tuning.budget import parse_budget
-        from headstart.tuning.named_budget import LEAST_SECONDS
+        from headstart.tuning.named_budget import LEAST_SECONDS, parse_budget
 
         whole, least = parse_budget(self.options.budget), LEAST_SECONDS * self._total_weight
         if whole is not None and whole < least and not self.options.resume:
@@ -310,8 +309,7 @@ class _Course(Generic[Options]):
 
     def _part(self, budget: str | None, weight: float, largest: float) -> BudgetPart | None:
         """Return what one run has of the budget; None where there is none."""
-        from headstart.tuning.budget import parse_budget
-        from headstart.tuning.named_budget import BudgetPart
+        from headstart.tuning.named_budget import BudgetPart, parse_budget
 
         whole = parse_budget(self.options.budget)
         if whole is None or budget is None:

@@ -12,6 +12,7 @@ from headstart.recipes.audited import with_estimates
 from headstart.recipes.complete import Tried, conclude_run, note_former
 from headstart.recipes.entrants import entries_of, second_look
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.late_audits import with_late_audits
 from headstart.training.options.strategies import AUTO
 from headstart.training.options.training_options import training_options
 
@@ -119,15 +120,14 @@ def _hand_over(
     """
     from headstart.tuning.baselines import Items
     from headstart.tuning.calibrating import calibrate
+    from headstart.tuning.conclude import frozen_seconds
     from headstart.tuning.setup import prepare_sample
 
-    winner, dataset = found.winner, context.dataset
+    winner, dataset, budget = found.winner, context.dataset, context.budget
     tell_findings(winner.train.findings)
     calibrate(winner.setup.model, winner.tuned.val_logits, winner.val.targets)
     test = prepare_sample(dataset, "test", winner.setup, None, seed=asked.seed)
-    together, served = (
-        (None, [winner]) if asked.single else _together(found, dataset, test, context.budget)
-    )
+    together, served = (None, [winner]) if asked.single else _together(found, dataset, test, budget)
     tried = Tried(candidates=ranked, arms=found.rows)
     if former.served and served == [one for one, _ in former.served]:
         emit("note", text=_STANDS)
@@ -136,15 +136,18 @@ def _hand_over(
     if former.served:
         emit("note", text=_READ_AGAIN)
     look = _look(found, asked, context.texts)
-    reserve = plan.seconds("conclusion")
-    audited = with_estimates(current, dataset, plan, context.budget, asked.seed, look, reserve)
+    reserve = _reserve(served, dataset, plan, budget)
+    audited = with_late_audits(current, dataset, budget, asked.seed, reserve)
+    # what was not looked for is graver than a baseline left out, and that than a doubtful label
+    kept = min(plan.seconds("conclusion"), reserve + frozen_seconds(dataset, winner.setup, budget))
+    audited = with_estimates(current, audited, plan, budget, asked.seed, look, kept)
     items = Items(audited, winner.train, winner.val, test)
     conclude_run(
         current,
         items,
         winner.setup,
         winner.tuned,
-        budget=context.budget,
+        budget=budget,
         plan=plan,
         tried=tried,
         together=together,
@@ -152,6 +155,19 @@ def _hand_over(
     if former.served and together is None:
         current.folder.remove("members")
     return served
+
+
+def _reserve(
+    served: Sequence[Contender], dataset: Dataset, plan: BudgetPlan, budget: Budget
+) -> float:
+    """Return what the conclusion needs for what is handed over, in seconds.
+
+    It was planned for the first start, before anything of it was measured in use.
+    """
+    from headstart.tuning.planning import conclusion_seconds
+
+    needed = sum(conclusion_seconds(dataset, one.setup, budget) for one in served)
+    return min(plan.seconds("conclusion"), needed)
 
 
 def _tell(found: Found, asked: str) -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import DeviceError, Interrupted, first_line
-from headstart.events import emit, listen
+from headstart.events import command_words, emit, listen
 from headstart.recipes.findings import tell_findings
+from headstart.recipes.going_on import as_command, going_on
 from headstart.recipes.plan import resumed_plan
 from headstart.recipes.processes import after_restart
 from headstart.recipes.source import default_out
@@ -26,7 +27,7 @@ from headstart.reporting.console import attached
 from headstart.storage.run_folder import RunFolder
 from headstart.tracking import TrackedRun, require_trackers, tracked
 from headstart.training.machine.memory import is_out_of_memory
-from headstart.types import Identified
+from headstart.types import Finding, Identified
 
 if TYPE_CHECKING:
     from headstart.auditing.audit import Spot
@@ -43,6 +44,8 @@ class Session:
         decisions: What the run has settled.
         choices: What was decided for the user, each with why; for ``options.json``.
         near_copies: What its audits have found to be nearly the same.
+        late_audits: Names of those that have had no time yet.
+        untold: What they have said of that.
     """
 
     def __init__(self, folder: RunFolder, plan: Mapping[str, Any], company: Company) -> None:
@@ -54,6 +57,8 @@ class Session:
         self.decisions = Decisions(self.plan.setdefault("decisions", {}), self.remember, company)
         self.choices: list[dict[str, object]] = []
         self.near_copies: list[Sequence[tuple[Spot, ...]]] = []
+        self.late_audits: list[str] = []
+        self.untold: list[Finding] = []
         self._started = time.monotonic()
         self.spent_before_resume = float(plan.get("spent_seconds", 0.0))
 
@@ -114,6 +119,8 @@ def session(
             plan = resumed_plan(folder, plan)
         current = Session(folder, plan, company)
         current.remember()
+        command = list(command_words()) or as_command(current.plan)
+        _note_begun(current, command)
         if dataset.bad_samples:
             first = dataset.bad_samples[0]
             emit(
@@ -131,11 +138,14 @@ def session(
             folder.keep = True
             number = signal.Signals(error.args[0] if error.args else signal.SIGINT)
             told = "Ctrl-C" if number == signal.SIGINT else number.name
-            raise Interrupted(
+            stopped = Interrupted(
                 f"Stopped by {told}; the state is kept in {path}. Go on with the same command and "
                 f"--out {shlex.quote(str(path))} --resume, or start anew with --overwrite.",
                 number,
-            ) from error
+            )
+            stopped.next_command = going_on(command, path)
+            _note_begun(current, command)
+            raise stopped from error
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -144,3 +154,16 @@ def session(
                 f"expected room for one batch. Give a smaller --micro-batch-size or --input-size, "
                 f"a smaller start, or another --device."
             ) from error
+
+
+def _note_begun(current: Session, command: Sequence[str]) -> None:
+    """Write ``options.json`` of a run that has no figures yet: what was asked for, and chosen.
+
+    Whoever opens a folder that was left half done finds there how it was made. A finished run that
+    is gone on with keeps its own until the end.
+    """
+    if current.plan.get("is_reopened"):
+        return
+    record = {"verb": current.plan["verb"], "command": list(command), "finished_at": None}
+    told = {"options": current.plan["options"], "choices": current.choices}
+    current.folder.write_json("options.json", record | told)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.events import emit, hushes
+from headstart.recipes.going_on import as_command, going_on
 from headstart.reporting.console import attached
 from headstart.reporting.terminal import is_terminal
 
@@ -167,6 +168,10 @@ def _writes_braille() -> bool:
 
 
 def _next(run: FollowedRun) -> str:
-    """Return what comes after looking at a run."""
-    name = shlex.quote(str(run.folder))
+    """Return what comes after looking at a run: a stopped one is gone on with."""
+    name, plan = shlex.quote(str(run.folder)), run.plan
+    if run.status == "stopped" and "verb" in plan and "options" in plan:
+        return going_on(run.command or as_command(plan), run.folder)
+    if run.status == "stopped":
+        return f"headstart runs {shlex.quote(str(run.folder.parent))}"
     return f"headstart {'report' if run.status == 'finished' else 'watch'} {name}"

@@ -4,13 +4,11 @@ First what can be solved for: a linear head on the frozen features of each start
 nothing to train, such as TF-IDF), on all of train, at the largest input that is affordable. Then
 the arms of ``arms.plan_bracket``, all a little way at a constant rate, judged by the average of
 their weights; a third of them three times as far; and the best one to its end, with its cooldown.
-Where time is left the next best follows. Which of these models is handed over val decides, item by
-item (``finalists``). Everything that depends on the clock is a decision of the run, so that a run
-that was interrupted goes on with the same arms at the step where each one stood; one that was
-finished and is gone on with plans anew, and what it had made counts (``pool.FormerSearch``).
-Several processes advance an arm each (``crew``).
-
-Left out: several brackets.
+Where time is left the next best follows. Val decides which is handed over, item by item
+(``finalists``). Everything that depends on the clock is a decision of the run, so that one that was
+interrupted goes on with the same arms at the step where each stood; one that was finished plans
+anew, and what it had made counts (``pool.FormerSearch``). Several processes advance an arm each
+(``crew``). Left out: several brackets.
 """
 
 from __future__ import annotations
@@ -35,6 +33,7 @@ from headstart.searching.blending import NORM_SAMPLES, blend, blendable
 from headstart.searching.bracket import plan_arms, plan_heads
 from headstart.searching.context import Contender, Found, SearchContext
 from headstart.searching.crew import Crew, Job, JobOutcome
+from headstart.searching.growing import grow_anew
 from headstart.searching.pool import FormerSearch, ModelPool
 from headstart.searching.prices import WANTED_STEPS, Prices
 from headstart.searching.refit import refit_on_all
@@ -113,6 +112,7 @@ class _Contest:
         self._lengthen()
         for setup in self.screened.values():
             self._add_screened(setup)
+        grow_anew(self.context, self.pool, self.crew, lambda: self._left, self._end)
         return self._choose()
 
     @property

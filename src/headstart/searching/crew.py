@@ -99,6 +99,10 @@ class Crew:
         folder = CheckpointFolder(arm_folder(self.context, spec))
         return spec in self._ranks or folder.newest_step() is not None
 
+    def forget(self, spec: ArmSpec) -> None:
+        """Forget an arm that ran here, so that a job of it begins from its start."""
+        self._runners.pop(spec, None)
+
     def at_once(self, num: int) -> int:
         """Return how many of so many arms are advanced at the same time; at least 1."""
         return max(1, min(num, self.company.size))

@@ -88,7 +88,9 @@ class ModelPool:
             self.add(contender, spec)
 
     def add(self, contender: Contender, spec: ArmSpec) -> None:
-        """Take a model among those that could be handed over."""
+        """Take a model among those that could be handed over, in the place of one of its name."""
+        self.contenders = [one for one in self.contenders if one.name != contender.name]
+        self._judged.pop(contender.name, None)
         self.contenders.append(contender)
         self.specs[contender.name] = spec
 

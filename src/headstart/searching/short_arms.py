@@ -43,10 +43,12 @@ from headstart.training.options.strategies import (
 )
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.arm import Arm
-from headstart.tuning.budget import SHARES, STEP_PASSES, Budget
+from headstart.tuning.budget import SHARES, STEP_PASSES, Budget, told_seconds
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.cost import seconds_per_sample
+from headstart.tuning.cut_off import cut_off
 from headstart.tuning.decisions import Decided, Decisions
+from headstart.tuning.fitting import TooSlowError
 from headstart.tuning.planning import plan_tuning
 from headstart.tuning.setup import prepare_sample, set_up
 from headstart.tuning.texts import TextCache
@@ -60,6 +62,7 @@ _FEWEST_STEPS = 20  # of a short training; fewer say nothing
 _LEAST_SECONDS = 3.0  # of a way: in less nothing is even built
 _SAMPLES = 200  # of val
 _SPARE = 0.7  # of a way's time for its steps: it is built, prepares and is judged, too
+_LATEST = 1.25  # times its time, when a way is cut off: what is built and judged asks no clock
 
 
 @dataclass(frozen=True)
@@ -242,9 +245,10 @@ def _try(contest: Contest, way: TuningWay, seconds: float) -> ShortArm:
     Raises:
         StopRequested: If someone asked to stop.
     """
-    began = time.monotonic()
+    began, most = time.monotonic(), _LATEST * seconds
+    too_long = TooSlowError(f"it was not judged after {told_seconds(most)}")
     try:
-        with unheard():
+        with unheard(), cut_off(began + most, lambda: too_long):
             return _trained(contest, way, seconds)
     except DivergenceError:
         note = "the loss stopped being a number"
@@ -271,7 +275,7 @@ def _trained(contest: Contest, way: TuningWay, seconds: float) -> ShortArm:
     setup = set_up(dataset, start, options, device=contest.device, texts=contest.texts)
     recipe = setup.recipe
     rate = recipe.learning_rate * way.factor
-    each = seconds_per_sample(setup, dataset, contest.budget)
+    each = contest.budget.load * seconds_per_sample(setup, dataset, contest.budget)
     planned, _ = recipe.length(len(dataset.train))
     room = _SPARE * seconds / max(1e-9, STEP_PASSES * each * recipe.batch_size)
     num_steps = min(planned, int(room))

@@ -6,7 +6,6 @@ take; the shares stand in ``SHARES`` alone. ``Budget.plan`` lays them end to end
 
 from __future__ import annotations
 
-import re
 import textwrap
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -16,13 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from headstart.errors import OptionError
 from headstart.events import emit
-from headstart.tuning.named_budget import least_seconds
 from headstart.tuning.slowness import scheduled_seconds
 
 _LEAST_WORKED, _MOST_LOAD = 0.5, 10.0  # seconds of work that tell a load; the most believed
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Whole = Literal["budget", "left", "start's part", "training", "steps"]
 
@@ -57,6 +53,9 @@ class BudgetShare:
 
 SHARES: dict[str, BudgetShare] = {
     "audits": BudgetShare(0.03, "budget", "near copies, and what else would make figures lie"),
+    "late audits": BudgetShare(
+        0.3, "budget", "after training, from what it left: audits that had no time before it"
+    ),
     "estimates": BudgetShare(
         0.04,
         "budget",
@@ -380,30 +379,3 @@ def told_seconds(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
-
-
-def parse_budget(text: str | float | None) -> float | None:
-    """Return a budget in seconds.
-
-    Args:
-        text: Seconds, or a number with a unit: ``90``, ``90s``, ``2m``, ``1.5h``, ``1h30m``.
-
-    Raises:
-        OptionError: If it cannot be read, or is shorter than ten seconds.
-    """
-    if text is None:
-        return None
-    written = str(text).strip().lower()
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd]?)", written)
-    if not parts or "".join(n + u for n, u in parts) != written.replace(" ", ""):
-        raise OptionError(
-            f"budget '{text}' is not a length of time; expected for example 90s, 2m, 1.5h or "
-            f"1h30m. Change --budget."
-        )
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if seconds < (least := least_seconds()):
-        raise OptionError(
-            f"budget '{text}' is {seconds:g} seconds; expected at least {least}, since importing "
-            f"PyTorch alone takes some. Raise --budget."
-        )
-    return seconds

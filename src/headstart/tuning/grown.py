@@ -32,6 +32,8 @@ from headstart.types import Inputs
 
 _TREE_SECONDS, _FEWEST_TREES = 0.2e-6, 50  # a row through one, on one idle core
 # by the address of a start
+# Of what trees took: where less time was left when they ended, it may be the time that ended them.
+_ENOUGH_LEFT = 0.5
 GROWERS: dict[str, Callable[[GrowthJob], Grown]] = {
     "scratch/boosting": grow_boosting,
     "scratch/forest": grow_forest,
@@ -163,6 +165,8 @@ def _grown(model: Model, job: GrowthJob) -> Probe:
             f"Start '{address}' needs {error.seconds:.1f} s for the fewest trees that are worth "
             f"it, and {left:.1f} s are left for them. Raise --budget, or choose another start.",
         ) from error
+    now = time.monotonic()
+    is_cut = job.deadline is not None and job.deadline - now < _ENOUGH_LEFT * (now - began)
     emit("task", name=f"growing {address}", done=1, total=1)
     emit("note", text=f"{address}: {grown.note}.")
     trees = grown.trees.scaled(1 / model.target_scale, -model.target_mean)
@@ -184,6 +188,7 @@ def _grown(model: Model, job: GrowthJob) -> Probe:
         seconds=time.monotonic() - began,
         metric=task.validation_metric,
         settled=grown.settled,
+        is_cut=is_cut,
     )
 
 

@@ -31,6 +31,10 @@ _DECAYS = (1.0, 0.1, 0.01, 0.001)  # L2, by the mean loss of a window
 _ITERATIONS = 60
 
 
+class _LateError(Exception):
+    """The time is up in the midst of a fit."""
+
+
 def probe_questions(
     model: Model,
     train: Inputs,
@@ -45,7 +49,8 @@ def probe_questions(
         model: As it stands.
         train: Questions to learn from, the first of which are taken until there are enough tokens.
         val: Questions that the strength is chosen by.
-        deadline: ``time.monotonic()`` value after which no other strength is tried; None for none.
+        deadline: ``time.monotonic()`` value after which no pass over the tokens begins and no
+            other strength is tried; None for none. One pass there is in any case.
         stop_requested: Whether someone asked to stop.
 
     Returns:
@@ -74,7 +79,7 @@ def probe_questions(
     best: Probe | None = None
     beginning = np.zeros((2, tokens.shape[1] + 1), np.float32)
     for decay in _DECAYS:  # from the strongest on, each from where the last has ended
-        beginning = _fitted(tokens, window, gold, decay, beginning)
+        beginning = _fitted(tokens, window, gold, decay, beginning, deadline)
         weight, bias = beginning[:, :-1] / scale, beginning[:, -1]
         logits = Ragged(
             np.concatenate((of_val.flat[:, :-2] @ weight.T + bias, of_val.flat[:, -2:]), axis=1),
@@ -100,9 +105,18 @@ def probe_questions(
 
 
 def _fitted(
-    tokens: np.ndarray, window: np.ndarray, gold: np.ndarray, decay: float, beginning: np.ndarray
+    tokens: np.ndarray,
+    window: np.ndarray,
+    gold: np.ndarray,
+    decay: float,
+    beginning: np.ndarray,
+    deadline: float | None,
 ) -> np.ndarray:
     """Return weights and bias of both ends, float32, shape (2, D + 1).
+
+    Where the time is up before the solver has ended it is the best that a pass has seen: sixty
+    passes over as many tokens as may be take five seconds of an idle core, and on a busy one they
+    have outlasted what the whole run had left.
 
     Args:
         tokens: Features of the elements of all windows, float32, shape (T, D).
@@ -110,6 +124,7 @@ def _fitted(
         gold: First and last element of the answer in each window, int64, shape (W, 2).
         decay: Strength of L2.
         beginning: Where to begin, of the shape of the result.
+        deadline: As ``probe_questions`` takes it.
     """
     given, of = torch.from_numpy(tokens), torch.from_numpy(window)
     right = torch.from_numpy(gold)
@@ -119,7 +134,12 @@ def _fitted(
         [weights], max_iter=_ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
     )
 
+    best, least = beginning, float("inf")
+
     def loss() -> Tensor:
+        nonlocal best, least
+        if deadline is not None and least < float("inf") and time.monotonic() > deadline:
+            raise _LateError
         solver.zero_grad()
         numbers = given @ weights[:, :-1].T + weights[:, -1]
         highest = torch.full((num, 2), -torch.inf)
@@ -130,9 +150,14 @@ def _fitted(
         mean = (highest + torch.log(sums) - told).mean()
         whole: Tensor = mean + decay * weights[:, :-1].square().sum() / 2
         whole.backward()  # type: ignore[no-untyped-call]
+        if (now := float(whole.detach())) < least:
+            best, least = weights.detach().numpy().copy(), now
         return whole
 
     with few_threads(tokens, 2), torch.enable_grad():
-        solver.step(loss)  # type: ignore[no-untyped-call]
+        try:
+            solver.step(loss)  # type: ignore[no-untyped-call]
+        except _LateError:
+            return best
     found: np.ndarray = weights.detach().numpy()
     return found

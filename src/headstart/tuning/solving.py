@@ -287,7 +287,7 @@ def _grown_in_time(
         if num < _LEAST_ROWS:
             raise
         emit("note", text=f"Trees are grown from {num:,} of {len(places):,} rows: time is short.")
-    return grown(subsample(train.targets, num, seed=seed))
+    return replace(grown(subsample(train.targets, num, seed=seed)), is_cut=True)
 
 
 def _together(

@@ -126,6 +126,15 @@ class FollowedRun:
         return {}
 
     @property
+    def command(self) -> list[str]:
+        """What was typed after ``headstart`` to begin it; empty where nobody has written it."""
+        with suppress(OSError, ValueError):
+            record = json.loads((self.folder / "options.json").read_text("utf-8"))
+            if isinstance(record, dict):
+                return [str(word) for word in record.get("command") or ()]
+        return []
+
+    @property
     def seconds(self) -> float | None:
         """How long it has been at it: until now while it runs, else until its last event."""
         if self.began is None or self.last is None:

@@ -62,6 +62,7 @@ class Probe:
         metric: What ``val_score`` is, the task's ``validation_metric``.
         chosen_by: What the strength was chosen by, in words.
         settled: Of trees in the place of a probe: what val has chosen, as ``Grown`` tells it.
+        is_cut: Of these: whether the time for them was all but spent, or not enough for all rows.
     """
 
     weight: np.ndarray
@@ -74,6 +75,7 @@ class Probe:
     metric: str = "accuracy"
     chosen_by: str = "val"
     settled: Sequence[Any] | None = None
+    is_cut: bool = False
 
     def logits(self, features: np.ndarray | Sparse) -> np.ndarray:
         """Return logits, shape (N, K), of features, shape (N, D), dense or CSR."""
