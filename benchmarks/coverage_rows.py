@@ -71,11 +71,11 @@ def tags(shares: tuple[float, ...], skill: float, each: int = 1, seed: int = 0) 
         each: Sentences of a group.
         seed: Of the population.
     """
-    rng, K = np.random.default_rng(seed), len(shares)
+    rng, K, num = np.random.default_rng(seed), len(shares), NUM // 2
     types = np.array(shares) / sum(shares)
-    ease = np.repeat(rng.beta(6 * skill, 6 * (1 - skill), NUM // each), each)
+    ease = np.repeat(rng.beta(6 * skill, 6 * (1 - skill), num // each), each)
     wanted, said = [], []
-    for place in range(NUM):
+    for place in range(num):
         length = int(rng.integers(4, 36))
         target, told = np.zeros(length, np.int64), np.zeros(length, np.int64)
         at = int(rng.integers(0, 8))
@@ -107,7 +107,7 @@ def tags(shares: tuple[float, ...], skill: float, each: int = 1, seed: int = 0) 
         some = (outputs[places], decisions[places], targets[places])
         return score_entities(*some, meaning, names, **said)
 
-    return Rows(NUM, score, each)
+    return Rows(num, score, each)
 
 
 def questions(skill: float, each: int = 1, silent: float = 0.3, seed: int = 0) -> Rows:
@@ -176,7 +176,7 @@ def translations(skill: float, each: int = 1, seed: int = 0) -> Rows:
         seed: Of the population.
     """
     rng = np.random.default_rng(seed)
-    num = NUM // 2
+    num = NUM // 8  # counting n-grams takes a second
     ease = np.repeat(rng.beta(3 * skill, 3 * (1 - skill), num // each), each)
     wanted, said = [], []
     for place in range(num):
