@@ -27,8 +27,7 @@ COLUMNS, ROWS = 80, 24
 SOCKET = "headstart-terminal"
 _WARNING = re.compile(r"\b(?:\w*Warning:|warnings\.warn|Traceback)")
 _EXPONENT = re.compile(r"(?<!p = )(?<![\d.])\d(?:\.\d+)?e\+\d+\b")
-_LISTED = r"(?!\d{1,2}\. )"  # the number of the next place in a list is none that was broken
-_BROKEN = re.compile(rf"\d[.,]?\n{_LISTED}\d|\d[.,]\n *{_LISTED}\d|[ (\[][+-]\n *\d")
+_BROKEN = re.compile(r"\d[.,]?\n\d|\d[.,]\n *\d|[ (\[][+-]\n *\d")
 _COPIED = re.compile(r"^\s*(?:next: |page: |\S*[/\\]\S*$|headstart )")
 
 # name, what follows "headstart", and what is typed before it
