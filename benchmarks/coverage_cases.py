@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import coverage_rows
 import numpy as np
 
 from headstart.evaluation import Scores, score_classes, score_labels, score_values
@@ -136,7 +137,7 @@ def values(kind: str, each: int = 1, seed: int = 0) -> Population:
     return Population(targets + errors, targets, (), groups, score_values)
 
 
-CASES: dict[str, Callable[[], Population]] = {
+CASES: dict[str, Callable[[], Population | coverage_rows.Rows]] = {
     "three": lambda: classes((1, 1, 1), 1.6, 1.0),
     "rare": lambda: classes((60, 25, 10, 4, 1), 2.0, 1.0),
     "ten": lambda: classes((1,) * 10, 2.2, 1.3),
@@ -153,11 +154,17 @@ CASES: dict[str, Callable[[], Population]] = {
     "growing": lambda: values("growing"),
     "outliers": lambda: values("outliers"),
     "normal in groups": lambda: values("normal", each=4),
+    **coverage_rows.CASES,
 }
 
 
 def covered(
-    population: Population, num_items: int, num_draws: int, *, seed: int = 1, num_resamples: int
+    population: Population | coverage_rows.Rows,
+    num_items: int,
+    num_draws: int,
+    *,
+    seed: int = 1,
+    num_resamples: int,
 ) -> dict[str, tuple[float, float]]:
     """Return, of each figure, the share of intervals that hold the truth, and their median width.
 

@@ -63,7 +63,7 @@ def test_the_help_names_what_was_measured_on_images() -> None:
     }
     for name, value in (("mixup", "0.2"), ("cutmix", "1")):
         option = f"{name} {float(value)}"
-        lost = -100 * mean_of("digits", option, "accuracy", 1)
+        lost = -100 * mean_of("digits", option, "accuracy")
         assert f"{value} costs {lost:.1f} points of digits" in told[name]
         assert "no difference beyond noise to CIFAR-10 at 20:1 and to 240 photographs" in told[name]
         for target, figure in (("cifar-20to1", "f1_macro"), ("flowers", "accuracy")):

@@ -43,6 +43,19 @@ def test_intervals_of_numbers_hold_the_truth(case, num_items):
     _check(case, num_items, 200, 300)
 
 
+@pytest.mark.parametrize(
+    ("case", "num_draws"),
+    [("tags", 80), ("questions of contexts", 300), ("captions, five", 400), ("told", 150)],
+)
+def test_intervals_of_rows_hold_the_truth(case, num_draws):
+    _check(case, 50, num_draws, 200)
+
+
+def test_intervals_of_written_texts_hold_the_truth():
+    pytest.importorskip("sacrebleu")
+    _check("translations, good", 50, 400, 200)
+
+
 def test_an_interval_that_is_too_narrow_is_found():
     """The count tells: with a tenth of the reach the truth is missed."""
     population = CASES["three"]()

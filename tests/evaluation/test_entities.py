@@ -63,14 +63,43 @@ def test_figures_are_those_of_seqeval_in_strict_mode():
     seqeval = pytest.importorskip("seqeval.metrics")
     scheme = pytest.importorskip("seqeval.scheme")
     names = ["O", "B-a", "I-a", "B-b", "I-b"]
-    rng = np.random.default_rng(2)
-    for _ in range(200):
+    rng, absent = np.random.default_rng(2), 0
+    for case in range(200):
         lengths = rng.integers(1, 8, 10).tolist()
         wanted, said = _draw(rng, lengths), _draw(rng, lengths)
+        if case % 4 == 0:  # a type that is only said, or is nowhere at all
+            wanted = [[tag if tag < 3 else 0 for tag in row] for row in wanted]
+        if case % 8 == 0:
+            said = [[tag if tag < 3 else 0 for tag in row] for row in said]
         told = [[[names[k] for k in row] for row in rows] for rows in (wanted, said)]
-        expected = seqeval.f1_score(*told, scheme=scheme.IOB2, mode="strict", zero_division=0)
-        value, _ = entity_f1(Ragged.of(said), Ragged.of(wanted), TAGS)
-        assert value == pytest.approx(expected, abs=1e-9)
+        how = {"scheme": scheme.IOB2, "mode": "strict", "zero_division": 0}
+        targets, decided = Ragged.of(wanted), Ragged.of(said)
+        flat = rng.dirichlet(np.ones(5), len(targets.whole))
+        outputs = Ragged(flat, targets.offsets)
+        scores = score_entities(outputs, decided, targets, TAGS, ("a", "b"), num_resamples=0)
+        of_target = flat[np.arange(len(flat)), targets.whole]
+        expected = {
+            "f1_entities": seqeval.f1_score(*told, **how),
+            "precision_entities": seqeval.precision_score(*told, **how),
+            "recall_entities": seqeval.recall_score(*told, **how),
+            "f1_macro": seqeval.f1_score(*told, average="macro", **how),
+            "accuracy": seqeval.accuracy_score(*told),
+            "exact_match": np.mean([a == b for a, b in zip(wanted, said, strict=True)]),
+            "log_loss": -np.log(of_target).mean(),
+        }
+        assert set(expected) == set(scores.figures)
+        for name, value in expected.items():
+            assert scores.figures[name].value == pytest.approx(value, abs=1e-9), (name, case)
+        assert entity_f1(decided, targets, TAGS)[0] == pytest.approx(expected["f1_entities"])
+        seen = seqeval.classification_report(*told, output_dict=True, **how)
+        for kind in set(seen) & {"a", "b"}:
+            mine = scores.per_class[kind]
+            assert mine.f1.value == pytest.approx(seen[kind]["f1-score"], abs=1e-9)
+            assert mine.precision.value == pytest.approx(seen[kind]["precision"], abs=1e-9)
+            assert mine.recall.value == pytest.approx(seen[kind]["recall"], abs=1e-9)
+            assert mine.support == seen[kind]["support"]
+        absent += len(seen) < 5  # two types and three means
+    assert absent >= 20
 
 
 def test_the_likeliest_allowed_row_is_the_best_of_all_allowed_ones():

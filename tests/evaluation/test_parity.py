@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as reference
 
 from headstart.evaluation import (
@@ -44,6 +45,13 @@ def _of_classes(targets, said, num_classes: int) -> dict[str, float]:
     }
 
 
+def _ece(confidences: np.ndarray, is_right: np.ndarray) -> float:
+    """Return equation 3 of Guo et al. (2017), 15 bins that are closed above."""
+    bins = np.clip(np.ceil(confidences * 15), 1, 15)
+    gaps = (abs((is_right - confidences)[bins == k].sum()) for k in range(1, 16))
+    return sum(gaps) / len(confidences)
+
+
 def _case(seed: int) -> tuple[np.random.Generator, int, int, bool]:
     rng = np.random.default_rng(seed)
     return rng, int(rng.integers(5, 70)), int(rng.integers(2, 8)), bool(rng.random() < 0.5)
@@ -75,6 +83,7 @@ def test_figures_of_classes_are_those_of_scikit_learn():
             columns = one_hot[:, told], probabilities[:, told]
             expected["roc_auc"] = reference.roc_auc_score(*columns, average="macro")
         expected["log_loss"] = reference.log_loss(targets, probabilities, labels=range(K))
+        expected["ece"] = _ece(probabilities.max(axis=1), said == targets)
         expected["brier"] = K * reference.mean_squared_error(one_hot, probabilities)
         if set(said) <= set(targets):  # else a class that is only predicted counts as not found
             expected["recall_macro"] = reference.balanced_accuracy_score(targets, said)
@@ -136,6 +145,9 @@ def test_figures_of_values_are_those_of_scikit_learn():
         }
         if np.ptp(targets) > 0:
             expected["r2"] = reference.r2_score(targets, values)
+        if np.ptp(targets) > 0 and np.ptp(values) > 0:
+            expected["pearson"] = stats.pearsonr(values, targets).statistic
+            expected["spearman"] = stats.spearmanr(values, targets).statistic
         _same(_values(score_values(values, targets, num_resamples=0).figures), expected, seed)
 
 

@@ -39,6 +39,29 @@ def plain(images, texts, owners, depth):
     return np.mean(to_text), np.mean(to_image)
 
 
+def test_figures_of_200_random_searches_are_what_counting_gives():
+    draw = np.random.default_rng(9)
+    for case in range(200):
+        num = int(draw.integers(1, 14))
+        images, texts, owners = drawn(num, counts=(1, 2), width=3, seed=case)
+        if case % 3 == 0:  # ties: what is wrong stands in front of what is right
+            images, texts = np.round(images), np.round(texts)
+        alike = images @ texts.T
+        own = owners[None, :] == np.arange(num)[:, None]
+        best = np.where(own, alike, -np.inf)
+        of_images = 1 + ((alike >= best.max(axis=1)[:, None]) & ~own).sum(axis=1)
+        of_texts = 1 + ((alike >= best.max(axis=0)) & ~own).sum(axis=0)
+        scores = score_retrieval(
+            rank_pairs(images, texts, owners, np.arange(len(texts))), num_resamples=0
+        )
+        expected = {recall_name(TO_TEXT, k): np.mean(of_images <= k) for k in DEPTHS}
+        expected |= {recall_name(TO_IMAGE, k): np.mean(of_texts <= k) for k in DEPTHS}
+        expected[MEAN_RECALL] = np.mean(list(expected.values()))
+        assert set(expected) == set(scores.figures)
+        for name, value in expected.items():
+            assert scores.figures[name].value == pytest.approx(value, abs=1e-9), (name, case)
+
+
 def test_recall_is_what_counting_one_by_one_gives():
     images, texts, owners = drawn()
     found = score_retrieval(rank_pairs(images, texts, owners, np.arange(len(texts))))

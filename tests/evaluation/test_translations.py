@@ -11,10 +11,14 @@ import pytest
 sacrebleu = pytest.importorskip("sacrebleu")
 
 from headstart.errors import OptionError  # noqa: E402
-from headstart.evaluation.translations import (  # noqa: E402
-    bleu_and_error,
+from headstart.evaluation.overlaps import (  # noqa: E402
     bleu_of,
     chrf_of,
+    smooth_bleu,
+    smooth_chrf,
+)
+from headstart.evaluation.translations import (  # noqa: E402
+    bleu_and_error,
     compare_texts,
     count_texts,
     score_texts,
@@ -118,6 +122,31 @@ def test_chinese_is_cut_by_character():
     assert float(bleu_of(counts.bleu)[0]) == pytest.approx(100)
 
 
+def test_gradients_are_how_far_bleu_and_chrf_move():
+    draw = random.Random(7)
+    for _ in range(60):
+        said, wanted = _corpus(draw)
+        counts = count_texts(said, wanted)
+        for terms, smooth, figure in (
+            (counts.bleu, smooth_bleu(len(said), counts.num_orders), "bleu"),
+            (counts.chrf, smooth_chrf, "chrf"),
+        ):
+            means = np.concatenate(([[1.0]], terms.mean(axis=1, keepdims=True)))
+            value, gradient = smooth(means)
+            assert value[0] == pytest.approx(
+                score_texts(counts, num_resamples=0).figures[figure].value
+            )
+            for place in np.flatnonzero(means[:, 0] > 0)[1:]:
+                step = 1e-6 * means[place, 0]
+                if figure == "bleu" and place <= 2 and means[1, 0] == means[2, 0]:
+                    continue  # where the answer is as long as the reference BLEU has a kink
+                ends = [means.copy(), means.copy()]
+                ends[0][place] -= step
+                ends[1][place] += step
+                moved = (smooth(ends[1])[0] - smooth(ends[0])[0]) / (2 * step)
+                assert gradient[place] == pytest.approx(moved, rel=1e-4, abs=1e-4), place
+
+
 def test_intervals_resample_texts_or_their_groups():
     draw = random.Random(1)
     pairs = [_corpus(draw) for _ in range(20)]
@@ -125,10 +154,10 @@ def test_intervals_resample_texts_or_their_groups():
     counts = count_texts(said, wanted)
     alone = score_texts(counts)
     assert alone.figures["bleu"].low < alone.figures["bleu"].value < alone.figures["bleu"].high
-    # sacrebleu's own bootstrap, of the same kind
+    # sacrebleu's own bootstrap reads percentiles, which are too narrow (benchmarks/coverage.py)
     other = sacrebleu.BLEU().corpus_score(said, [wanted], n_bootstrap=1000)
     width = alone.figures["bleu"].high - alone.figures["bleu"].low
-    assert width / 2 == pytest.approx(other._ci, rel=0.2)
+    assert 0.9 < width / 2 / other._ci < 1.6
     groups = np.arange(len(said)) // 25
     together = score_texts(counts, groups=groups)
     assert together.num_groups == len(np.unique(groups))

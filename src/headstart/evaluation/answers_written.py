@@ -13,7 +13,6 @@ Source:
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,16 +20,23 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from headstart.evaluation.clusters import Groups, as_groups
+from headstart.evaluation.clusters import as_groups
 from headstart.evaluation.intervals import NUM_RESAMPLES, check_resamples
-from headstart.evaluation.means import plain_mean, studentised_interval, unit_sums, within
+from headstart.evaluation.means import (
+    MOST_LOG,
+    plain_mean,
+    raised,
+    ratio_figure,
+    studentised_interval,
+    unit_sums,
+    within,
+)
 from headstart.evaluation.records import Scores
 from headstart.evaluation.shares import share_of
 from headstart.events import note_once
 from headstart.extras import install_command
 from headstart.types import Figure
 
-_MOST_LOG = 700.0
 # letters and digits of scripts with blanks together; every other letter alone
 _WORD = re.compile(r"[^\W_\u2e80-\U0003ffff]+|[\u2e80-\U0003ffff]", re.UNICODE)
 
@@ -92,8 +98,8 @@ def score_answers(
     if told.tokens.any():
         how = (all_groups, seed, num_resamples)
         loss = ratio_figure(told.losses, told.tokens, *how)
-        figures["byte_perplexity"] = _raised(ratio_figure(told.losses, told.bytes, *how))
-        figures["perplexity"] = _raised(loss)
+        figures["byte_perplexity"] = raised(ratio_figure(told.losses, told.bytes, *how))
+        figures["perplexity"] = raised(loss)
         figures["log_loss"] = loss
         right = ratio_figure(told.right, told.tokens, *how)
         figures["token_accuracy"] = within(right, 0.0, 1.0)
@@ -109,29 +115,6 @@ def score_answers(
             signature["rouge_l"] = _signature()
     num = None if all_groups is None else all_groups.num
     return Scores(len(told.losses), figures, num_groups=num, signature=signature)
-
-
-def ratio_figure(
-    above: np.ndarray, below: np.ndarray, groups: Groups | None, seed: int, num_resamples: int
-) -> Figure:
-    """Return the sum of one quantity of N texts over that of another, with its interval.
-
-    Args:
-        above: Shape (N,).
-        below: Shape (N,), not negative, some above 0.
-        groups: Which texts belong together.
-        seed: Seed of the draws.
-        num_resamples: At least 40, or 0 for no interval.
-    """
-
-    def smooth(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = means[1] / means[2]
-            gradient = np.stack([np.zeros_like(value), 1 / means[2], -value / means[2]])
-        return value, gradient
-
-    units = unit_sums(np.stack([above, below]).astype(np.float64), groups, seed)
-    return studentised_interval(units, smooth, num_resamples=num_resamples, seed=seed)
 
 
 def exact_matches(said: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
@@ -166,14 +149,6 @@ def _signature() -> str:
     return f"F1|words of any script in lower case|no stems|rouge-score:{version('rouge-score')}"
 
 
-def _raised(figure: Figure) -> Figure:
-    """Return the exponential of a figure."""
-    value, low, high = (
-        math.exp(min(end, _MOST_LOG)) for end in (figure.value, figure.low, figure.high)
-    )
-    return Figure(value, low, high)
-
-
 def answer_figures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return figures of sums over texts, each of shape (R,).
 
@@ -182,7 +157,7 @@ def answer_figures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
-            "byte_perplexity": np.exp(np.minimum(sums["losses"] / sums["bytes"], _MOST_LOG)),
+            "byte_perplexity": np.exp(np.minimum(sums["losses"] / sums["bytes"], MOST_LOG)),
             "exact_match": sums["exact"] / sums["items"],
         }
         if "rouge" in sums:

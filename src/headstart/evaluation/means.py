@@ -21,6 +21,7 @@ TAIL = 0.02  # of draws beyond each end: what studentised intervals lack of 95 %
 _OUTERMOST = 0.003
 _PER_SKEWNESS = 0.04
 _ENOUGH_WRONG = 10
+MOST_LOG = 700.0  # whose exponential is still a number
 _FARTHEST = 20.0  # standard errors: beyond, a resample has met nothing of what moves the figure
 Smooth = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -140,6 +141,37 @@ def plain_mean(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     gradient = np.zeros_like(means)
     gradient[1] = 1.0
     return means[1], gradient
+
+
+def ratio_figure(
+    above: np.ndarray, below: np.ndarray, groups: Groups | None, seed: int, num_resamples: int
+) -> Figure:
+    """Return the sum of one quantity of N texts over that of another, with its interval.
+
+    Args:
+        above: Shape (N,).
+        below: Shape (N,), not negative, some above 0.
+        groups: Which texts belong together.
+        seed: Seed of the draws.
+        num_resamples: At least 40, or 0 for no interval.
+    """
+
+    def smooth(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = means[1] / means[2]
+            gradient = np.stack([np.zeros_like(value), 1 / means[2], -value / means[2]])
+        return value, gradient
+
+    units = unit_sums(np.stack([above, below]).astype(np.float64), groups, seed)
+    return studentised_interval(units, smooth, num_resamples=num_resamples, seed=seed)
+
+
+def raised(figure: Figure) -> Figure:
+    """Return the exponential of a figure."""
+    value, low, high = (
+        math.exp(min(end, MOST_LOG)) for end in (figure.value, figure.low, figure.high)
+    )
+    return Figure(value, low, high)
 
 
 def explained(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,6 @@ Source:
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,8 +31,24 @@ from headstart.evaluation.clusters import as_groups
 from headstart.evaluation.intervals import (
     NUM_RESAMPLES,
     check_resamples,
-    is_degenerate,
-    percentile_interval,
+)
+from headstart.evaluation.means import (
+    MOST_LOG,
+    Smooth,
+    raised,
+    ratio_figure,
+    studentised_interval,
+    unit_sums,
+    within,
+)
+from headstart.evaluation.overlaps import (
+    BETA,
+    CHAR_ORDERS,
+    NUM_ORDERS,
+    bleu_of,
+    chrf_of,
+    smooth_bleu,
+    smooth_chrf,
 )
 from headstart.evaluation.paired import (
     NUM_PAIRED_RESAMPLES,
@@ -47,8 +62,6 @@ from headstart.events import note_once
 from headstart.extras import require_extra
 from headstart.types import Comparison, Figure
 
-NUM_ORDERS = 4  # n-grams of BLEU
-_CHAR_ORDERS, _BETA = 6, 2.0  # of chrF2
 _TOLD_SCRIPTS = 200  # references that tell which language they are in
 _MOSTLY = 0.3  # of their letters
 
@@ -108,7 +121,7 @@ class TextCounts:
         return {
             "bleu": f"nrefs:1|case:mixed|eff:no|tok:{self.tokenizer}|smooth:exp{order}|"
             f"version:{version}",
-            "chrf": f"nrefs:1|case:mixed|eff:yes|nc:{_CHAR_ORDERS}|nw:0|space:no|version:{version}",
+            "chrf": f"nrefs:1|case:mixed|eff:yes|nc:{CHAR_ORDERS}|nw:0|space:no|version:{version}",
         }
 
     @cached_property
@@ -152,7 +165,7 @@ def token_figures(sums: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "token_accuracy": right,
         "log_loss": loss,
-        "perplexity": np.exp(np.minimum(loss, 700.0)),
+        "perplexity": np.exp(np.minimum(loss, MOST_LOG)),
     }
 
 
@@ -184,7 +197,7 @@ def count_texts(
     if tokenizer is None and name == _CHARACTERS:
         _say_characters(_script_of(wanted))
     bleu: Any = BLEU(tokenize=name, force=True)
-    chrf: Any = CHRF(char_order=_CHAR_ORDERS, word_order=0, beta=int(_BETA))
+    chrf: Any = CHRF(char_order=CHAR_ORDERS, word_order=0, beta=int(BETA))
     counted = [
         np.array(metric._extract_corpus_statistics(list(said), [list(wanted)]), np.float64).T
         for metric in (bleu, chrf)
@@ -255,42 +268,6 @@ def _say_characters(script: str) -> None:
     )
 
 
-def bleu_of(sums: np.ndarray, num_orders: int = NUM_ORDERS) -> np.ndarray:
-    """Return corpus BLEU in [0, 100], shape (R,), smoothed as sacrebleu does it by default.
-
-    Args:
-        sums: Shape (10, R), sums of ``TextCounts.bleu``.
-        num_orders: n-grams up to these.
-    """
-    length, wanted = sums[0], sums[1]
-    right, total = sums[2 : 2 + num_orders], sums[6 : 6 + num_orders]
-    halved = 0.5 ** np.cumsum((right == 0) & (total > 0), axis=0)  # of those before it, and its own
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(right > 0, right, halved) / total
-        brevity = np.where(length < wanted, np.exp(1.0 - wanted / length), 1.0)
-        score = 100.0 * brevity * np.exp(np.log(precision).mean(axis=0))
-    none = ~right.any(axis=0) | (total == 0).any(axis=0) | (length == 0)
-    found: np.ndarray = np.where(none, 0.0, score)
-    return found
-
-
-def chrf_of(sums: np.ndarray) -> np.ndarray:
-    """Return corpus chrF2 in [0, 100], shape (R,).
-
-    Args:
-        sums: Shape (18, R), sums of ``TextCounts.chrf``.
-    """
-    said, wanted, both = sums[0::3], sums[1::3], sums[2::3]
-    counts = (said > 0) & (wanted > 0)
-    orders = counts.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(counts, both / said, 0.0).sum(axis=0) / orders
-        recall = np.where(counts, both / wanted, 0.0).sum(axis=0) / orders
-        score = (1 + _BETA**2) * precision * recall / (_BETA**2 * precision + recall)
-    found: np.ndarray = np.where((orders > 0) & (precision + recall > 0), 100.0 * score, 0.0)
-    return found
-
-
 def score_texts(
     counts: TextCounts,
     tokens: Mapping[str, np.ndarray] | None = None,
@@ -309,12 +286,26 @@ def score_texts(
         groups: Whole numbers, shape (N,), the same for texts that belong together.
     """
     check_resamples(num_resamples)
-    told = as_groups(groups, len(counts))
-    found = _resampled([counts.sums(tokens)], len(counts), seed, num_resamples, groups)[0]
-    figures = {name: _figure(found, name, num_resamples) for name in found.values}
-    figures["exact_match"] = share_of(counts.exact > 0, told)
+    num, told = len(counts), as_groups(groups, len(counts))
+    how = {"num_resamples": num_resamples, "seed": seed}
+
+    def interval(terms: np.ndarray, smooth: Smooth) -> Figure:
+        found = studentised_interval(unit_sums(terms, told, seed), smooth, **how)
+        return within(found, 0.0, 100.0)  # all right, or all wrong: unknown, as it was
+
+    figures = {
+        "bleu": interval(counts.bleu, smooth_bleu(num, counts.num_orders)),
+        "chrf": interval(counts.chrf, smooth_chrf),
+        "exact_match": share_of(counts.exact > 0, told),
+    }
+    if tokens:
+        of_tokens = (np.asarray(tokens["num_tokens"], np.float64), told, seed, num_resamples)
+        loss = ratio_figure(np.asarray(tokens["loss"], np.float64), *of_tokens)
+        right = ratio_figure(np.asarray(tokens["num_right"], np.float64), *of_tokens)
+        figures["token_accuracy"] = within(right, 0.0, 1.0)
+        figures |= {"log_loss": loss, "perplexity": raised(loss)}
     num_groups = None if told is None else told.num
-    return Scores(len(counts), figures, num_groups=num_groups, signature=counts.signature)
+    return Scores(num, figures, num_groups=num_groups, signature=counts.signature)
 
 
 def _resampled(
@@ -328,16 +319,6 @@ def _resampled(
     return resample_together(
         sums, num_items, groups=told, seed=seed, num_resamples=max(1, num_resamples)
     )
-
-
-def _figure(found: Resampled, name: str, num_resamples: int) -> Figure:
-    value = found.values[name]
-    if num_resamples == 0 or found.num_units < 2:
-        return Figure(value, math.nan, math.nan)
-    figure = percentile_interval(value, found.drawn[name], found.num_units)
-    if is_degenerate(figure):  # all right, or all wrong: resampling says nothing
-        return Figure(value, math.nan, math.nan)
-    return Figure(value, min(value, figure.low), max(value, figure.high))
 
 
 def bleu_and_error(counts: TextCounts, *, seed: int = 0) -> tuple[float, float]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -86,12 +87,8 @@ def screen_untrained(
             )
             continue
         options = replace(training_options(asked), strategy=strategy.name)
-        most = max(until - budget.spent, SHARES["opening"].share * max(0.0, budget.left))
-        # where another can be tuned this one may not cost it the rest
-        at = time.monotonic() + most if found and budget.limit_seconds is not None else None
-        too_long = TooSlowError(f"it took longer than {told_seconds(most)} here.")
         try:
-            with cut_off(at, partial(_same, too_long)):
+            with _most_of(budget, until, is_first=not found):
                 setup = set_up(dataset, start, options, device=device, texts=texts)
                 looked_at = _SAMPLES if task.tells_texts else _PAIRS
                 val = prepare_sample(dataset, "val", setup, looked_at, seed=asked.seed)
@@ -119,6 +116,20 @@ def _as_it_is(model: Model, val: Inputs, dataset: Dataset) -> tuple[Rows, Figure
     groups = dataset.val.groups_of(val.ids)
     decided = model.task.decisions(model.task.outputs(rows, dataset.schema))
     return rows, model.task.headline_figure(decided, val.targets, groups=groups)
+
+
+@contextmanager
+def _most_of(budget: Budget, until: float, *, is_first: bool) -> Iterator[None]:
+    """End what is inside where it takes too long: where another can be tuned it may not cost all.
+
+    Raises:
+        TooSlowError: If it did.
+    """
+    most = max(until - budget.spent, SHARES["opening"].share * max(0.0, budget.left))
+    is_free = is_first or budget.limit_seconds is None
+    too_long = TooSlowError(f"it took longer than {told_seconds(most)} here.")
+    with cut_off(None if is_free else time.monotonic() + most, partial(_same, too_long)):
+        yield
 
 
 def _same(error: HeadstartError) -> HeadstartError:

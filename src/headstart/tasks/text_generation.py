@@ -19,18 +19,16 @@ from headstart.evaluation.answers_written import (
     ToldTokens,
     answer_figures,
     exact_matches,
-    ratio_figure,
     rouge_l,
     score_answers,
 )
 from headstart.evaluation.clusters import as_groups
+from headstart.evaluation.means import MOST_LOG, ratio_figure
 from headstart.tasks.plain import array_of
 from headstart.tasks.told_texts import TextTask, told_of, written
 from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import Comparison, Figure, Measure, Rows, Schema
 from headstart.types.texts import told_rows
-
-_MOST_LOG = 700.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,7 +54,7 @@ class GenerationTask(TextTask):
         mean = losses.sum() / max(tokens.sum(), 1.0)
         spread = losses - mean * tokens
         error = math.sqrt(float((spread**2).sum())) / max(tokens.sum(), 1.0)
-        likelihood = math.exp(-min(mean, _MOST_LOG))
+        likelihood = math.exp(-min(mean, MOST_LOG))
         return likelihood, likelihood * error
 
     def decisions(self, outputs: Rows) -> Rows:
@@ -101,7 +99,7 @@ class GenerationTask(TextTask):
         tokens = tokens_of(_as_told(decisions), targets)
         some = as_groups(groups, len(tokens.losses))
         loss = ratio_figure(tokens.losses, tokens.bytes, some, seed, NUM_RESAMPLES)
-        return Figure(*(math.exp(min(end, _MOST_LOG)) for end in (loss.value, loss.low, loss.high)))
+        return Figure(*(math.exp(min(end, MOST_LOG)) for end in (loss.value, loss.low, loss.high)))
 
     def compare(
         self,
