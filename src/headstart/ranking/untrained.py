@@ -24,7 +24,7 @@ import torch
 from headstart.errors import HeadstartError, StartError, first_line
 from headstart.evaluation.intervals import normal_interval
 from headstart.events import emit
-from headstart.model import Model, run_batches, tell_texts
+from headstart.model import run_batches, tell_texts
 from headstart.ranking.screen import Candidate
 from headstart.tasks import find_task
 from headstart.training.options.common_options import CommonOptions
@@ -90,9 +90,7 @@ def screen_untrained(
         try:
             with _most_of(budget, until, is_first=not found):
                 setup = set_up(dataset, start, options, device=device, texts=texts)
-                looked_at = _SAMPLES if task.tells_texts else _PAIRS
-                val = prepare_sample(dataset, "val", setup, looked_at, seed=asked.seed)
-                told, score = _as_it_is(setup.model, val, dataset)
+                val, told, score = _as_it_is(setup, dataset, asked.seed)
                 each = seconds_per_sample(setup, dataset, budget)
         except StartError as error:
             reasons.append(str(error))
@@ -107,15 +105,18 @@ def screen_untrained(
     return sorted(found, key=lambda one: (math.isnan(one.score.value), -sign * one.score.value))
 
 
-def _as_it_is(model: Model, val: Inputs, dataset: Dataset) -> tuple[Rows, Figure]:
-    """Return what an untrained model says of val, and how good that is."""
+def _as_it_is(setup: TrainingSetup, dataset: Dataset, seed: int) -> tuple[Inputs, Rows, Figure]:
+    """Return some of val, what an untrained model says of them, and how good that is."""
+    model = setup.model
+    most = _SAMPLES if model.task.tells_texts else _PAIRS
+    val = prepare_sample(dataset, "val", setup, most, seed=seed)
     if model.task.tells_texts:
         told = tell_texts(model, val, places=np.arange(0))
-        return told, bits_a_byte(told["loss"], val.targets)
+        return val, told, bits_a_byte(told["loss"], val.targets)
     rows = run_batches(model, val, model)
     groups = dataset.val.groups_of(val.ids)
     decided = model.task.decisions(model.task.outputs(rows, dataset.schema))
-    return rows, model.task.headline_figure(decided, val.targets, groups=groups)
+    return val, rows, model.task.headline_figure(decided, val.targets, groups=groups)
 
 
 @contextmanager
