@@ -78,8 +78,7 @@ def screen_untrained(
     found: list[Candidate] = []
     reasons: list[str] = []
     for start in starts:
-        began = time.monotonic()
-        strategy = own_strategy(start, matches_texts=task.matches_texts)
+        began, strategy = time.monotonic(), own_strategy(start, matches_texts=task.matches_texts)
         if found and budget.spent > until:
             note = "no time was left to look at it"
             found.append(
