@@ -91,6 +91,20 @@ def test_a_language_is_learned_from_the_one_column_of_prose(suffix, label, tmp_p
     assert set(corpus.learned()) < set(PROSE)
 
 
+@pytest.mark.parametrize("name", ["stuff-v2.csv", "dump_final.jsonl", "everything.parquet"])
+def test_a_language_is_learned_from_the_one_table_of_a_folder(name, tmp_path):
+    path = tmp_path / "folder" / name
+    path.parent.mkdir()
+    (path.parent / "README.md").write_text("# Rooms")
+    write = {".csv": "to_csv", ".jsonl": "to_json", ".parquet": "to_parquet"}[path.suffix]
+    said = {"orient": "records", "lines": True} if write == "to_json" else {"index": False}
+    getattr(wide(), write)(path, **said)
+    corpus = read_texts(str(path.parent), None)
+    assert corpus.column == "review"
+    assert set(corpus.learned()) < set(PROSE)
+    assert open_corpus(str(path.parent)).column == "review"
+
+
 def test_two_columns_of_prose_stay_a_question(tmp_path):
     path = tmp_path / "reviews.csv"
     wide(answer=[f"Thank you, guest of room {n}, we hope to see you." for n in range(NUM)]).to_csv(
