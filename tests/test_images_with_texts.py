@@ -145,9 +145,15 @@ def test_what_is_not_done_is_refused_and_the_advice_is_followed(run, tmp_path, h
     with pytest.raises(OptionError, match="which begins with a linear head") as wrong:
         hs.finetune(str(folder), **said, strategy="lp-ft")
     heard(wrong.value)  # without a strategy it was trained above
-    with pytest.raises(StartError, match="reads images alone") as alone:
-        hs.finetune(str(folder), **(said | {"start": "scratch/simple-cnn"}))
-    heard(alone.value)
+    for start, reads in (
+        ("scratch/simple-cnn", "images"),
+        ("scratch/bert-tiny", "texts"),
+        ("scratch/tfidf", "texts"),
+        ("scratch/mlp", "tables"),
+    ):
+        with pytest.raises(StartError, match=f"reads {reads} alone.* a pair of encoders") as alone:
+            hs.finetune(str(folder), **(said | {"start": start}))
+        heard(alone.value)
     with pytest.raises(StartError, match="these data have no captions") as labels:
         hs.finetune("digits-8x8", **said)
     heard(labels.value)

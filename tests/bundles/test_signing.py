@@ -132,11 +132,11 @@ def test_what_is_no_key_is_refused(signed, tmp_path, heard):
     )
     refusals = []
     for path in (tmp_path / "none", tmp_path, public, private.with_suffix(".locked"), edwards):
-        with pytest.raises(OptionError, match=r"key .* holds no private key") as refused:
+        with pytest.raises(OptionError, match=r"key .* (holds|cannot be read)") as refused:
             hs.sign(str(folder), key=str(path))
         refusals.append(refused.value)
     for path in (tmp_path / "none", private, folder / "model.onnx"):
-        with pytest.raises(OptionError, match=r"signed_by .* holds no public key") as refused:
+        with pytest.raises(OptionError, match=r"signed_by .* (holds|cannot be read)") as refused:
             hs.verify(str(folder), signed_by=str(path))
         refusals.append(refused.value)
     commands = str(refusals[0]).partition("Make a pair: ")[2].removesuffix(".")

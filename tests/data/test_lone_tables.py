@@ -72,6 +72,30 @@ def test_a_lone_test_is_not_learned_from(tmp_path):
         hs.load(str(tmp_path))
 
 
+WITHOUT_CLASSES = {
+    "two tables": ["a.csv", "b.csv"],
+    "a lone test": ["test.csv"],
+    "a table in a folder": ["sub/rows.csv"],
+    "a table two folders down": ["2025/may/rows.csv"],
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_CLASSES)
+@pytest.mark.parametrize("said", [{}, {"label": "label"}, {"label": "label", "text": "text"}])
+def test_of_tables_in_a_folder_the_path_of_one_is_told_and_no_class_folders(
+    kind, said, tmp_path, heard
+):
+    frame = pd.DataFrame({"text": PROSE, "label": [("ant", "bee")[n % 2] for n in range(NUM)]})
+    for name in WITHOUT_CLASSES[kind]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(tmp_path / name, index=False)
+    with pytest.raises(DataError, match="no class folders with images, but a table") as refused:
+        hs.load(str(tmp_path), **said)
+    path = str(refused.value).rpartition("give its path: ")[2]
+    assert hs.load(path, **said).schema.classes == ("ant", "bee")
+    heard(refused.value)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ""])
 @pytest.mark.parametrize("label", [None, "label"])
 def test_a_language_is_learned_from_the_one_column_of_prose(suffix, label, tmp_path):
@@ -89,6 +113,20 @@ def test_a_language_is_learned_from_the_one_column_of_prose(suffix, label, tmp_p
     corpus = read_texts(str(path) if source is None else source, None)
     assert corpus.column == "review"
     assert set(corpus.learned()) < set(PROSE)
+
+
+@pytest.mark.parametrize("name", ["stuff-v2.csv", "dump_final.jsonl", "everything.parquet"])
+def test_a_language_is_learned_from_the_one_table_of_a_folder(name, tmp_path):
+    path = tmp_path / "folder" / name
+    path.parent.mkdir()
+    (path.parent / "README.md").write_text("# Rooms")
+    write = {".csv": "to_csv", ".jsonl": "to_json", ".parquet": "to_parquet"}[path.suffix]
+    said = {"orient": "records", "lines": True} if write == "to_json" else {"index": False}
+    getattr(wide(), write)(path, **said)
+    corpus = read_texts(str(path.parent), None)
+    assert corpus.column == "review"
+    assert set(corpus.learned()) < set(PROSE)
+    assert open_corpus(str(path.parent)).column == "review"
 
 
 def test_two_columns_of_prose_stay_a_question(tmp_path):

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 import headstart as hs
 from headstart.data.corpora import corpus_of
-from headstart.data.dividing import without_train
+from headstart.data.dividing import pooled_data, without_train
 from headstart.errors import DataError
 from headstart.pretraining.apart import NEAR_TEST, apart_from_test
 from headstart.tuning.decisions import Decided, Decisions
@@ -75,6 +75,36 @@ def test_near_copies_of_test_texts_are_not_learned_from(tmp_path):
     (told,) = (f for f in run.data["findings"] if f["kind"] == "near copies")
     assert 1 <= len(told["items"]) <= 2
     assert run.data["counts"]["train"] == len(data.train) - len(told["items"])
+
+
+@pytest.mark.parametrize("kind", ["tags", "pairs", "several", "texts"])
+def test_what_is_labelled_in_any_way_can_be_left_out_and_pooled(kind):
+    texts = [text for text in paragraphs() if len(text) > 100][:40]
+    words = [text.split()[: 3 + n % 5] for n, text in enumerate(texts)]
+    tags = [[("O", "B-x")[(n + i) % 2] for i in range(len(row))] for n, row in enumerate(words)]
+    labels = [str(n % 2) for n in range(40)]
+    data = {
+        "tags": lambda: hs.load({"words": words, "tags": tags}, label="tags"),
+        "pairs": lambda: hs.load(
+            {"a": texts, "b": texts[::-1], "label": labels}, text="a,b", label="label"
+        ),
+        "several": lambda: hs.load(
+            {"text": texts, "one": labels, "two": [float(n) for n in range(40)]},
+            label="one,two",
+        ),
+        "texts": lambda: hs.load(
+            {"text": texts, "told": texts[::-1]}, text="text", label="told", task="seq2seq"
+        ),
+    }[kind]()
+    left = data.train.ids[:3].tolist()
+    kept = without_train(data, left).train
+    wanted = {int(i): row for i, row in zip(data.train.ids, data.train.targets, strict=True)}
+    assert len(kept) == len(data.train) - 3
+    for number, row in zip(kept.ids.tolist(), kept.targets, strict=True):
+        assert np.array_equal(row, wanted[number])
+    pool = pooled_data(data, ("train", "val", "test")).train
+    assert len(pool) == len(pool.targets) == len(data.train) + len(data.val) + len(data.test)
+    assert np.array_equal(pool.targets[len(pool) - 1], data.test.targets[len(data.test) - 1])
 
 
 def test_workers_leave_out_what_the_main_process_has_settled():

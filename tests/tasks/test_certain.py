@@ -81,7 +81,10 @@ def test_of_tags_it_is_said_that_no_sets_are_told():
         task = find_task("token-classification")
         found = settle_deciding(DecidingAsked(coverage=0.9), task, outputs, targets, TAGS)
     assert found == (PLAINLY, {})
-    assert told == ["No sets of answers are told: coverage says nothing of a token-classification."]
+    assert told == [
+        "No sets of answers are told: they are for classes and numbers, not for a tag for each "
+        "word."
+    ]
 
 
 def test_sets_intervals_and_unknown_are_told_beside_the_answer():

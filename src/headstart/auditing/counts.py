@@ -32,14 +32,15 @@ def audit_counts(dataset: Dataset, tools: AuditTools) -> list[Audited]:
         tools: Not asked for anything.
     """
     counts, classes = class_counts(dataset)["train"], dataset.schema.classes
-    several = NOUNS[dataset.schema.modality][1]
+    task = find_task(dataset.schema.task)
+    several = "words" if task.tells_words else NOUNS[dataset.schema.modality][1]
     order = np.argsort(-counts, kind="stable")
     if len(classes) <= 2 * SHOWN:
         shown = ", ".join(f"'{classes[i]}' {counts[i]:,}" for i in order.tolist())
     else:
         ends = [order[:SHOWN].tolist(), order[-SHOWN:].tolist()]
         shown = " … ".join(", ".join(f"'{classes[i]}' {counts[i]:,}" for i in end) for end in ends)
-    what = "class" if len(classes) == 1 else "classes"
+    what = task.words.one if len(classes) == 1 else task.words.several
     sentence = f"Training {several} of {len(classes):,} {what}: {shown}."
     return [Audited(Finding("classes", "note", (), sentence))]
 

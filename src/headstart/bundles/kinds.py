@@ -9,7 +9,7 @@ from headstart.bundles.answering import Bundle
 from headstart.bundles.equality import Agreement
 from headstart.bundles.golden import verify_bundle
 from headstart.bundles.pairing import PairBundle, verify_pair
-from headstart.bundles.records import read_bundle_record
+from headstart.bundles.records import check_is_served, read_bundle_record
 from headstart.bundles.writing import WritingBundle
 from headstart.bundles.written_golden import verify_writer
 from headstart.errors import ExportError
@@ -33,6 +33,7 @@ def verify_any(
         ExportError: If a file is not what was exported or signed, or an answer is another.
         OptionError: If the file holds no key.
     """
+    check_is_served(folder)
     if signed_by is not None:
         from headstart.bundles.signing import check_signature  # its packages come with an extra
 

@@ -58,6 +58,15 @@ def check_files(folder: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def listed_files(folder: Path) -> list[str]:
+    """Return the names of the files that a bundle's manifest lists.
+
+    Raises:
+        ExportError: If there is none, or it is damaged.
+    """
+    return list(_listed(_read_manifest(folder), folder))
+
+
 def _read_manifest(folder: Path) -> bytes:
     try:
         return (folder / MANIFEST).read_bytes()

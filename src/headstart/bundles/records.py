@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart.bundles.manifest import listed_files
 from headstart.decoding import WritingRules
 from headstart.errors import ExportError, OptionError, StartError
 from headstart.preprocessing import KINDS, check_preprocess
@@ -86,6 +87,21 @@ class BundleRecord:
         """Return the file's content."""
         record = {"format": _FORMAT, **asdict(self), "deciding": self.deciding.to_json()}
         return json.dumps(record, indent=2).encode()
+
+
+def check_is_served(folder: Path) -> None:
+    """Refuse exports that are verified and served by nothing here: programs, weights.
+
+    Raises:
+        ExportError: If it is one, or has no manifest.
+    """
+    names = listed_files(folder)
+    if BUNDLE in names and any(name.endswith(".onnx") for name in names):
+        return
+    raise ExportError(
+        f"{folder} is an export of another kind, which 'headstart verify', 'sign' and 'serve' do "
+        "not open; expected a bundle with a network of ONNX. Export the run with --to onnx."
+    )
 
 
 def read_bundle_record(folder: Path) -> BundleRecord:

@@ -29,6 +29,7 @@ def describe_splits(records: Records, splits: np.ndarray) -> list[Finding]:
         class_counts(records, splits == SPLIT_CODES[name]) for name in ("train", "val", "test")
     )
     what = task.words.several.capitalize()
+    noun = "words" if task.tells_words else noun  # which are what has a tag, and are counted
     asked = task.asked_classes(names)
     tiny = [f"'{names[i]}' ({train[i]})" for i in asked if train[i] < FEW_PER_CLASS]
     if tiny:

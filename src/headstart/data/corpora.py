@@ -36,7 +36,7 @@ from headstart.data.sources.document_files import (
 )
 from headstart.data.sources.folder import TABLE_SUFFIXES
 from headstart.data.sources.formats import unread
-from headstart.data.sources.part_files import find_parts
+from headstart.data.sources.part_files import find_lone_table, find_parts
 from headstart.data.split import VAL
 from headstart.errors import DataError
 from headstart.types import BadSample, Dataset, Finding, Modality, Stretch
@@ -249,6 +249,8 @@ def _find(source: Any, options: ReadOptions) -> _Read:
     if path.is_dir():
         if parts := find_parts(path):
             return _of_tables(name, [file for file, _, _ in parts], options)
+        if table := find_lone_table(path):
+            return _of_tables(name, [table], options)
         return _of_folder(name, path, options.encoding)
     if not path.exists():
         raise DataError(

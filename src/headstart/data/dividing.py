@@ -24,7 +24,7 @@ from headstart.errors import DataError
 from headstart.preprocessing.rows import TableSamples, TextSamples
 from headstart.preprocessing.samples import ArraySamples, take
 from headstart.tasks import find_task
-from headstart.types import Dataset, Samples, Split, SplitName
+from headstart.types import Dataset, Ragged, Rows, Samples, Split, SplitName
 
 _FOLD_CODE, _VAL_CODE, _PART_CODE = 11, 12, 13  # streams of numbers, apart from those of splits
 
@@ -197,7 +197,7 @@ def pooled_data(dataset: Dataset, names: Sequence[SplitName]) -> Dataset:
     rows = [split.beside for split in splits if split.beside is not None]
     whole = Split(
         joined([split.samples for split in splits]),
-        np.concatenate([np.asarray(split.targets) for split in splits]),
+        _all_rows([_rows(split) for split in splits]),
         np.concatenate([split.ids for split in splits]),
         _all_of([split.contents for split in splits]),
         _all_of([split.groups for split in splits]),
@@ -246,6 +246,19 @@ def _names(parts: Sequence[Any]) -> list[str]:
     return [part.name(i) for part in parts for i in range(len(part))]
 
 
+def _rows(split: Split) -> Rows:
+    """Return the targets of a split; of the words of texts a row each, of any length."""
+    return split.targets if isinstance(split.targets, Ragged) else np.asarray(split.targets)
+
+
+def _all_rows(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of all parts, one part after the other."""
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    if len(ragged) == len(parts):
+        return Ragged.joined(ragged)
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
 def part_of_split(split: Split, places: np.ndarray) -> Split:
     """Return some of the samples of a split.
 
@@ -255,7 +268,7 @@ def part_of_split(split: Split, places: np.ndarray) -> Split:
     """
     return Split(
         take(split.samples, places),
-        np.asarray(split.targets)[places],
+        _rows(split)[places],
         split.ids[places],
         None if split.contents is None else split.contents[places],
         None if split.groups is None else split.groups[places],

@@ -48,7 +48,7 @@ from headstart.data.sources.sheets import require_sheet
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.tables import find_split_files, read_table_files, read_tables
 from headstart.data.sources.text_files import find_text_table
-from headstart.errors import DataError, quoted
+from headstart.errors import DataError, UnlabelledError, quoted
 from headstart.types import Finding
 
 
@@ -168,6 +168,18 @@ def _read_address(address: str, options: ReadOptions) -> tuple[Records, str]:
     return _read_path(path, address, options), absolute
 
 
+def _of_classes(tree: Tree, name: str, options: ReadOptions) -> Records:
+    """Read a folder a class; where it is none such, that is what is wrong, and no option."""
+    why = f"{name} is a folder, whose class folders are the labels"
+    try:
+        records = read_folder(tree, name, options)
+    except UnlabelledError:
+        options.refuse(why, "group", "encoding")
+        raise
+    options.refuse(why, "group", "encoding")
+    return records
+
+
 def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
     """Read a folder or file that is there, whatever its form."""
     if path.is_dir():
@@ -201,10 +213,7 @@ def _read_path(path: Path, name: str, options: ReadOptions) -> Records:
             return with_titles(stated, path)
         if table_path := find_text_table(tree, options) or find_lone_table(path):
             return read_table_files([(table_path, None)], name, options)
-        options.refuse(
-            f"{name} is a folder, whose class folders are the labels", "group", "encoding"
-        )
-        return with_titles(read_folder(tree, name, options), path)
+        return with_titles(_of_classes(tree, name, options), path)
     low = path.name.lower()
     if (partner := find_partner(path)) is not None:
         return _read_aligned([(partner, None)], name, options)

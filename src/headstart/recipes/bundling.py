@@ -96,7 +96,7 @@ def write_program(run: Run, folder: Path) -> Agreement:
     return export_pt2(
         run.ensemble,
         folder,
-        _compared(run)[0],
+        _compared(run, is_watched=False)[0],
         name=bundle_name(folder),
         reading=_reading(run),
         metrics=run.metrics,
@@ -110,7 +110,7 @@ def write_weights(run: Run, folder: Path) -> Agreement:
     return export_weights(
         run.ensemble,
         folder,
-        _compared(run)[0],
+        _compared(run, is_watched=False)[0],
         name=bundle_name(folder),
         about={"strategy": run.model_record.get("strategy")},
         metrics=run.metrics,

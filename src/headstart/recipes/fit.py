@@ -294,7 +294,9 @@ def _choose(candidates: list[Candidate]) -> Decided[Chosen]:
     title = f"Candidates, by {best.metric} on a validation sample"
     emit("table", title=title, columns=columns, rows=shown)
     value = best.score.value
-    why = f"validation {best.metric} {_number(value)} on a sample, the best of {len(rows)}"
+    num = sum(c.score.value == c.score.value for c in candidates)
+    of = f"{num} of {len(rows)} that could be looked at" if num < len(rows) else f"{num}"
+    why = f"validation {best.metric} {_number(value)} on a sample, the best of {of}"
     if value != value:
         why = f"the quickest; none of {len(rows)} could be scored in the time for screening"
     address = best.start.address

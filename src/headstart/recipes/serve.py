@@ -118,9 +118,11 @@ def serve(
                 signed_by=signed_by,
             )
             return keep(command, sock)
-    with attached():
-        folders = [bundle_of(Path(one)) for one in given]
     trusted = None if signed_by is None else Path(signed_by)
+    with attached():
+        if trusted is not None:
+            _refuse_runs(given)
+        folders = [bundle_of(Path(one)) for one in given]
     with _uncollected(), _opening(folders, trusted) as opened:
         from headstart.serving import (
             RequestLog,
@@ -265,6 +267,20 @@ def _read_keys(path: Path) -> list[str]:
             f"print(secrets.token_urlsafe())' > {path}."
         )
     return keys
+
+
+def _refuse_runs(given: Sequence[str]) -> None:
+    """Refuse runs where bundles have to be signed: what is exported on the way nobody has signed.
+
+    Raises:
+        ExportError: If there is one.
+    """
+    for path in map(Path, given):
+        if (path / "model.json").is_file() and not (path / "MANIFEST.json").is_file():
+            raise ExportError(
+                f"{path} is a run, and a run is not signed; expected a signed bundle beside "
+                f"--signed-by. Export it (headstart export {path} --to onnx) and sign the bundle."
+            )
 
 
 def _refuse_none(task: object) -> None:

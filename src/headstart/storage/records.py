@@ -12,6 +12,19 @@ from typing import Any
 from headstart.errors import RunFolderError
 
 FORMAT = 4  # of the run folder; model.json keeps it
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+READING_FILES = (  # how new samples are read: what a preprocessing writes beside weights
+    *_TOKENIZER_FILES,
+    *(f"told_{name}" for name in _TOKENIZER_FILES),  # of what is written, where that has its own
+    "vectorizer.json",
+    "word_features.json",
+)
 # What people look at: made of the others, or of single samples for it.
 SHOWN_FILES = (
     "README.md",

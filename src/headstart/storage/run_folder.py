@@ -23,6 +23,7 @@ from rich.filesize import decimal
 
 from headstart.errors import OptionError, RunFolderError
 from headstart.storage.records import (
+    READING_FILES,
     SHOWN_FILES,
     find_record,
     has_search,
@@ -38,11 +39,7 @@ _OWN_FILES = frozenset(
         "model.safetensors",
         "model.json",
         "members",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vectorizer.json",
+        *READING_FILES,
         "options.json",
         "data.json",
         "metrics.json",

@@ -337,5 +337,5 @@ class Task(TaskFacts, Certain, Comparable):
             num_classes: Number of classes.
         """
         if self.has_classes:
-            return f"{num_classes} {self.words.several}"
+            return f"{num_classes} {self.words.one if num_classes == 1 else self.words.several}"
         return f"target '{label}'" if label else ""

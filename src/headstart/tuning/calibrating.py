@@ -40,8 +40,12 @@ def temperature_of(task: Task, logits: Rows, targets: Rows) -> float:
 
 def _bounded(task: Task, logits: Rows, targets: Rows, temperature: float) -> float:
     """Return the temperature, raised where a model would be surer than val can show."""
+    if len(targets) == 0:
+        return temperature
+    if task.tells_words and isinstance(logits, Ragged) and isinstance(targets, Ragged):
+        return no_surer(logits.whole, targets.whole, temperature)  # each word is an item
     is_one_of = task.is_exclusive and not isinstance(logits, Ragged) and logits.ndim == 2
-    if not is_one_of or len(targets) == 0:
+    if not is_one_of:
         return temperature
     return no_surer(array_of(logits), array_of(targets), temperature)
 

@@ -218,7 +218,9 @@ def _conformal(
     """Return the bound of sets or intervals, and its record; None where val cannot tell one."""
     misfits = task.misfits(outputs, targets)
     if misfits is None:
-        emit("note", text=f"No sets of answers are told: coverage says nothing of a {task.name}.")
+        what = task.words.told or task.name
+        text = f"No sets of answers are told: they are for classes and numbers, not for {what}."
+        emit("note", text=text)
         return None
     num = len(misfits) if num_groups is None else num_groups
     bound, ends = conformal_bound(misfits, coverage, num), coverage_range(num, coverage)

@@ -35,7 +35,7 @@ from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
 from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.texts import TextCache, text_cache
-from headstart.tuning.word_probe import check_words, check_writes
+from headstart.tuning.word_probe import check_words, check_writes, no_pair
 from headstart.types import (
     Dataset,
     ImageSpec,
@@ -178,6 +178,8 @@ def _encoder(
     """
     modality = dataset.schema.modality
     if not are_alike(start, dataset.schema):
+        if (task := find_task(dataset.schema.task)).matches_texts:
+            raise no_pair(start, task)
         raise StartError(
             f"Start '{start.address}' reads {start.modality}s, and {dataset.name} holds "
             f"{modality}s. Choose one that 'headstart starts --modality {modality}' lists."

@@ -11,19 +11,13 @@ from dataclasses import dataclass
 
 from headstart.errors import OptionError
 from headstart.model import Ensemble, write_ensemble
+from headstart.storage.records import READING_FILES
 from headstart.storage.run_folder import RunFolder
 from headstart.tuning.calibrating import temperature_of
 from headstart.types import Dataset, Inputs, Rows
 
 # of a single model that the folder held before: nothing reads them beside members
-_FORMER = (
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vectorizer.json",
-)
+_FORMER = ("model.safetensors", *READING_FILES)
 
 
 @dataclass(frozen=True)

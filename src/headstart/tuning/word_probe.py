@@ -14,10 +14,10 @@ from headstart.errors import StartError
 from headstart.model import Model, run_batches
 from headstart.preprocessing import WordFeaturePreprocess, WordPreprocess
 from headstart.starts import Encoder
-from headstart.tasks import find_task
+from headstart.tasks import Task, find_task
 from headstart.training.contract import never, stoppable
 from headstart.training.probing.probe import Probe, fit_probe
-from headstart.types import Dataset, Inputs
+from headstart.types import Dataset, Inputs, Start
 from headstart.types.ragged import Ragged
 
 MOST_WORDS = 60_000  # that are learned from: 100 MB of MiniLM's features
@@ -59,11 +59,7 @@ def check_words(encoder: Encoder, dataset: Dataset) -> None:
     """
     task = find_task(dataset.schema.task)
     if task.matches_texts and encoder.preprocess.kind != task.written_as:
-        raise StartError(
-            f"'{encoder.start.address}' reads images alone, and the task is {task.name}, between "
-            "images and texts. Expected a pair of encoders, IMAGES+TEXTS. Choose one, such as "
-            f"--start {task.plain_start}."
-        )
+        raise no_pair(encoder.start, task)
     if task.finds_texts and encoder.preprocess.kind != task.written_as:
         raise StartError(
             f"'{encoder.start.address}' tells nothing of single tokens, and {task.name} finds "
@@ -77,6 +73,15 @@ def check_words(encoder: Encoder, dataset: Dataset) -> None:
             "word. Expected an encoder of transformers. Choose one, such as --start "
             "pip/all-minilm-l6-v2, or scratch/linear-tagger."
         )
+
+
+def no_pair(start: Start, task: Task) -> StartError:
+    """Return the refusal of a start that reads one side of images with texts."""
+    return StartError(
+        f"'{start.address}' reads {start.modality}s alone, and the task is {task.name}, between "
+        "images and texts. Expected a pair of encoders, IMAGES+TEXTS. Choose one, such as --start "
+        f"{task.plain_start}."
+    )
 
 
 def probe_words(

@@ -300,6 +300,15 @@ def is_image(file: str) -> bool:
     return os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES
 
 
+def _table_below(root: Path) -> str | None:
+    """Return the first table in the folders of a folder."""
+    for folder, _, files in os.walk(root):
+        for file in sorted(files):
+            if file.lower().endswith(TABLE_SUFFIXES) and not file.startswith("."):
+                return os.path.join(folder, file)
+    return None
+
+
 def _no_classes(name: str, root: Path, counts: dict[str, int], noun: str) -> str:
     """Say what is in a folder of which nothing says the classes."""
     folders, files = list_folder(root)
@@ -319,6 +328,10 @@ def _no_classes(name: str, root: Path, counts: dict[str, int], noun: str) -> str
             f"Folder {name} holds {number} {noun} but no class folders"
             f"{f' ({where})' if where else ''}, and no file that says their classes. {expected} "
             f"Move them, or give a CSV with the columns {noun[:-1]} and label."
+        )
+    if below := _table_below(root):
+        return f"Folder {name} holds no class folders with images, but a table. {expected} " + (
+            f"To read the table, give its path: {below}"
         )
     found = quoted([*(f"{folder}/" for folder in folders), *files], limit=5)
     inside = Counter[str]()
