@@ -64,7 +64,7 @@ def test_a_run_doubts_the_labels_that_are_wrong_and_its_page_says_so(verb, said)
     assert np.mean(is_wrong[places[:20]]) > 0.8
     assert any(kind == "note" and f["text"] == found[0]["sentence"] for kind, f in told)
     (spent,) = [f for kind, f in told if kind == "spent" and f["stage"] == "estimates"]
-    assert spent["seconds"] < 30  # the bound without a budget is a share of ten minutes: 24 s
+    assert spent["seconds"] < 9  # without a budget it may take three, and what it has begun
 
 
 def test_a_run_on_clean_data_says_nothing_of_it():
@@ -117,7 +117,7 @@ def test_what_estimates_may_take_stands_in_every_plan():
     plan = hs.finetune("digits-8x8", start="scratch/simple-cnn", budget="100s", dry_run=True)
     assert plan.seconds("estimates") == pytest.approx(SHARES["estimates"].share * 100)
     plan = hs.finetune("digits-8x8", start="scratch/simple-cnn", dry_run=True)
-    assert plan.seconds("estimates") == pytest.approx(SHARES["estimates"].share * 600)
+    assert plan.seconds("estimates") == pytest.approx(3.0)  # and more after a long training
 
 
 def test_a_training_that_ended_late_has_spent_the_time_of_estimates_and_not_that_of_the_end(

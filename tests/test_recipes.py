@@ -457,7 +457,7 @@ def test_stopped_and_resumed_it_writes_the_same_model_bit_for_bit(tmp_path):
     assert seen == [50, 100]
     assert "--resume" in message
     left = sorted(os.listdir(tmp_path / "parts"))
-    assert left == ["log.jsonl", "model.json", "model.safetensors", "state"]
+    assert left == ["log.jsonl", "model.json", "model.safetensors", "options.json", "state"]
     stopped = hs.open(tmp_path / "parts")  # usable already
     assert stopped.predict([data.test.samples.read(0)])[0].label in stopped.classes
     words = {**EVERYTHING, "num_workers": 1, "resume": True}

@@ -348,31 +348,57 @@ def test_predict_refuses_an_encoding_where_nothing_is_decoded(few, tmp_path):
     assert len(hs.predict(run, ["Warm and kind.", str(file)], encoding="gb18030")) == 2
 
 
-def test_exported_text_run_gives_the_same_logits(few, minilm, tmp_path):
+def exported_with_a_temperature(run, folder):
+    """Export a run whose temperature is said to be 1.25; return it and the folder."""
+    # so few val items say nothing against a temperature of 1
+    record = json.loads((run.path / "model.json").read_text()) | {"temperature": 1.25}
+    (run.path / "model.json").write_text(json.dumps(record))
+    told = []
+    with listen(lambda kind, fields: told.append(fields.get("text", ""))):
+        exported = hs.export(str(run.path), out=str(folder))
+    assert any("divide the logits by 1.25" in text for text in told)
+    return hs.open(run.path), exported
+
+
+def logits_of(run, text):
+    """Return the logits of a run for a text."""
+    import torch
+
+    with torch.inference_mode():
+        pieces, _ = run.model.encoder.preprocess.tokenizer.encode([text])
+        ids = torch.from_numpy(pieces[0][None].astype(np.int64))
+        return run.model(ids, torch.ones_like(ids))
+
+
+def test_exported_text_run_gives_the_same_logits(few, tmp_path):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
     options = {"strategy": "full", "num_steps": 3, "batch_size": 8}
-    run = finetune(few, minilm, tmp_path / "run", **options)
-    # so few val items say nothing against a temperature of 1
-    record = json.loads((run.path / "model.json").read_text()) | {"temperature": 1.25}
-    (run.path / "model.json").write_text(json.dumps(record))
-    run = hs.open(run.path)
-    told = []
-    with listen(lambda kind, fields: told.append(fields.get("text", ""))):
-        folder = hs.export(str(run.path), out=str(tmp_path / "exported"))
-    assert any(f"divide the logits by {run.model.temperature:.4g}" in text for text in told)
+    run = finetune(few, "scratch/bert-tiny", tmp_path / "run", **options)
+    run, folder = exported_with_a_temperature(run, tmp_path / "exported")
     text = "The music is wonderful and the story stays warm."
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.inference_mode():
         theirs = AutoModelForSequenceClassification.from_pretrained(folder)(
             **tokenizer(text, return_tensors="pt")
         ).logits
-        pieces, _ = run.model.encoder.preprocess.tokenizer.encode([text])
-        ids = torch.from_numpy(pieces[0][None].astype(np.int64))
-        ours = run.model(ids, torch.ones_like(ids))
-    assert torch.allclose(theirs, ours, atol=1e-5)
+    assert torch.allclose(theirs, logits_of(run, text), atol=1e-5)
     assert pipeline("text-classification", model=str(folder))(text)[0]["label"] in ("good", "bad")
+
+
+def test_a_sentence_encoder_learns_from_its_mean_and_its_readme_loads_it(few, minilm, tmp_path):
+    import torch
+
+    options = {"strategy": "full", "num_steps": 3, "batch_size": 8}
+    run = finetune(few, minilm, tmp_path / "run", **options)
+    run, folder = exported_with_a_temperature(run, tmp_path / "exported")
+    assert run.model.encoder.network.pooling == "mean"
+    code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    said = {"FOLDER": str(folder)}
+    exec(code, said)
+    text = "The music is wonderful and the story stays warm."
+    assert torch.allclose(said["logits_of"]([text]), logits_of(run, text), atol=1e-5)
 
 
 def test_options_of_images_are_refused(reviews, tmp_path):

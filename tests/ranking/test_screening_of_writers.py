@@ -12,7 +12,7 @@ from pairs_of_texts import pairs_of
 from headstart.data import load
 from headstart.errors import StartError
 from headstart.events import listen
-from headstart.ranking import writers
+from headstart.ranking import untrained
 from headstart.recipes.options import FitOptions
 from headstart.starts import find_start
 from headstart.tuning.budget import Budget
@@ -25,7 +25,7 @@ BUDGET, SHARE = 60.0, 10.0
 def screened(monkeypatch):
     """Screen the same start so many times; those at some places never end."""
     data, clock = load(pairs_of(40), task="seq2seq"), set_clock(monkeypatch, StillClock())
-    set_up, began = writers.set_up, []
+    set_up, began = untrained.set_up, []
 
     def screen(num, slow):
         def slowly(*given, **said):
@@ -38,8 +38,8 @@ def screened(monkeypatch):
                 raise AssertionError("it was not cut off")
             return set_up(*given, **said)
 
-        monkeypatch.setattr(writers, "set_up", slowly)
-        return writers.screen_writers(
+        monkeypatch.setattr(untrained, "set_up", slowly)
+        return untrained.screen_untrained(
             data,
             [find_start(START)] * num,
             budget=Budget(BUDGET),
@@ -64,6 +64,6 @@ def test_each_start_that_is_refused_says_why(screened, monkeypatch):
     def refuse(*given, **said):
         raise StartError("it cannot be read")
 
-    monkeypatch.setattr(writers, "prepare_sample", refuse)
+    monkeypatch.setattr(untrained, "prepare_sample", refuse)
     with pytest.raises(StartError, match=r"cannot be read.*cannot be read"):
         screened(2, set())

@@ -14,7 +14,6 @@ from headstart.events import command_words
 from headstart.recipes.audited import with_estimates
 from headstart.recipes.findings import tell_findings
 from headstart.recipes.going_on import as_command
-from headstart.recipes.late_audits import with_late_audits
 from headstart.recipes.processes import launch_name
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def complete(
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
+    from headstart.recipes.late_audits import with_late_audits
     from headstart.tuning.baselines import Items
     from headstart.tuning.conclude import save_model
     from headstart.tuning.cost import seconds_per_sample

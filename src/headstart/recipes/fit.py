@@ -30,7 +30,6 @@ from headstart.recipes.source import (
     spent_before,
     with_costs,
 )
-from headstart.recipes.straight import go_straight
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
 from headstart.tracking import require_trackers
@@ -158,6 +157,8 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
             if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
             if find_task(dataset.schema.task).has_no_contest:
+                from headstart.recipes.straight import go_straight
+
                 ranked = chosen["candidates"]
                 go_straight(current, dataset, ranked, budget, texts, options, settled)
             else:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.events import emit
 from headstart.recipes.audited import with_estimates
 from headstart.recipes.complete import Tried, conclude_run, note_former
-from headstart.recipes.entrants import entries_of, second_look
 from headstart.recipes.findings import tell_findings
-from headstart.recipes.late_audits import with_late_audits
 from headstart.training.options.strategies import AUTO
 from headstart.training.options.training_options import training_options
 
@@ -70,6 +68,8 @@ def search(
 
     folder = current.folder
     is_reopened = bool(current.plan.get("is_reopened"))
+    from headstart.recipes.entrants import entries_of, second_look
+
     ranked = second_look(current, dataset, ranked, budget, texts, asked)
     entries = entries_of(ranked, dataset, asked.strategy)
     context, plan = _context(current, dataset, entries, budget, texts, asked)
@@ -118,6 +118,7 @@ def _hand_over(
     Where a finished run was gone on with and its models stand, its figures do, too: the test split
     is not read again.
     """
+    from headstart.recipes.late_audits import with_late_audits
     from headstart.tuning.baselines import Items
     from headstart.tuning.calibrating import calibrate
     from headstart.tuning.conclude import frozen_seconds

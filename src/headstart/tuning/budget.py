@@ -169,6 +169,7 @@ PASS_MARGIN = 1.3
 STEP_PASSES = 3  # what a training step costs: a pass forward, and one back that counts two
 # Screening takes its share of this where there is no limit.
 _UNLIMITED_SECONDS = 600.0
+_LEAST_UNASKED = 3.0  # seconds in any case for what nobody has asked for
 _NEVER = float("inf")
 _WIDTH = 80  # columns of a plan that is printed
 
@@ -342,7 +343,7 @@ class Budget:
         found, limit = SHARES[name], self.limit_seconds or _UNLIMITED_SECONDS
         most = found.of(limit if found.whole == "budget" else left)
         if found.unasked and self.limit_seconds is None:
-            most = min(most, found.unasked * self.spent)
+            most = min(most, max(_LEAST_UNASKED, found.unasked * self.spent))
         return most
 
 
