@@ -137,10 +137,20 @@ def test_whole_texts_and_options_of_tokens_are_refused(run, tmp_path, heard):
     path = tmp_path / "texts.csv"
     labels = [("ant", "bee")[i % 2] for i in range(N)]
     pd.DataFrame({"text": TEXTS, "label": labels}).to_csv(path, index=False)
-    with pytest.raises(StartError, match=r"a tag of each word.* Choose scratch/tfidf") as told:
-        hs.finetune(str(path), start=START, out=str(tmp_path / "a"), quiet=True)
+    for start in (START, str(run.path)):
+        with pytest.raises(StartError, match=r"a tag of each word.* such as scratch/tfidf") as told:
+            hs.finetune(str(path), start=start, out=str(tmp_path / "a"), quiet=True)
     hs.finetune(str(path), start="scratch/tfidf", out=str(tmp_path / "b"), quiet=True)
     heard(told.value)
+
+
+@pytest.mark.parametrize("task", ["seq2seq", "pairs"])
+def test_a_run_of_it_tells_nothing_of_other_texts(run, task, tmp_path):
+    frame = pd.DataFrame({"a": TEXTS, "b": TEXTS[::-1], "label": [i % 2 for i in range(N)]})
+    said = {"text": "a", "label": "b", "task": "seq2seq"}
+    data = hs.load(frame, **(said if task == "seq2seq" else {"text": "a,b"}))
+    with pytest.raises(StartError, match="something else is told"):
+        hs.finetune(data, start=str(run.path), out=str(tmp_path / "x"), quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from scipy.special import log_softmax
 
 from headstart.evaluation import fit_temperature, no_surer, softmax
-from headstart.tasks import CLASSIFICATION
-from headstart.tuning.calibrating import calibrate, keep_if_better, unseen_val
-from headstart.types import Schema
+from headstart.tasks import CLASSIFICATION, find_task
+from headstart.tuning.calibrating import calibrate, keep_if_better, temperature_of, unseen_val
+from headstart.types import Ragged, Schema
 
 
 @dataclass
@@ -87,6 +87,28 @@ def test_a_temperature_that_is_no_help_on_unseen_items_is_taken_away():
     least = no_surer(logits, targets, 1.0)  # what so few items can show holds all the same
     assert (model.temperature, kept.how) == (least, "left alone")
     assert kept.outputs == pytest.approx(softmax(logits, least), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["token-classification", "tagging"])
+@pytest.mark.parametrize("num_wrong", [0, 2, 60])
+def test_words_are_told_no_surer_than_val_can_show(name, num_wrong):
+    rng = np.random.default_rng(0)
+    tags = rng.integers(0, 3, 200)
+    logits = np.full((200, 3), -40.0, np.float32)
+    logits[np.arange(200), tags] = 40.0
+    tags[:num_wrong] = (tags[:num_wrong] + 1) % 3
+    offsets = np.arange(0, 201, 5)
+    task = find_task(name)
+    rows, targets = Ragged(logits, offsets), Ragged(tags, offsets)
+    temperature = temperature_of(task, rows, targets)
+    sure = softmax(logits, temperature).max(axis=1).mean()
+    fitted = task.fit_temperature(rows, targets)
+    if num_wrong > 5:  # the likelihood says enough
+        assert temperature == fitted
+    else:
+        most = 1 - max(0.5, num_wrong + 0.5 - np.sqrt(num_wrong * (1 - num_wrong / 200))) / 201
+        assert temperature >= fitted
+        assert sure <= most + 1e-6
 
 
 @pytest.mark.parametrize("number", [40, 2_500])

@@ -296,8 +296,9 @@ def _choose(candidates: list[Candidate]) -> Decided[Chosen]:
     emit("table", title=title, columns=columns, rows=shown)
     value = best.score.value
     num = sum(c.score.value == c.score.value for c in candidates)
-    of = f"{num} of {len(rows)} that could be looked at" if num < len(rows) else f"{num}"
-    why = f"validation {best.metric} {_number(value)} on a sample, the best of {of}"
+    why = f"validation {best.metric} {_number(value)} on a sample, the best of {num}"
+    if num < len(rows):
+        why += f"; {len(rows) - num} more could not be looked at"
     if value != value:
         why = f"the quickest; none of {len(rows)} could be scored in the time for screening"
     address = best.start.address

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from headstart.preprocessing.word_places import sentence_of
 
 HEAD_BYTES = 65536
 _ENOUGH = 20  # lines of words that are looked at
+_FEW_ODD = 10  # of so many lines one may have other columns: a slip, and no other form
 _TAG = re.compile(r"(?:[BIOESLU][-_]\S+|\S+[-_][BIOESLU]|O|[A-Z][A-Z0-9$.:,-]*)")
 _COMMENT = re.compile(r"#(?:\s|$)")
 _DOCUMENT = re.compile(r"-DOCSTART-|-X-")
@@ -49,9 +51,10 @@ def is_conll(path: Path) -> bool:
     if not blank or len(words) < 2:
         return False
     some = [_cells(line) for line in words[:_ENOUGH]]
-    width = {len(cells) for cells in some}
-    if len(width) != 1 or width.pop() < 2:
+    width, num = Counter(map(len, some)).most_common(1)[0]
+    if width < 2 or len(some) - num > len(some) // _FEW_ODD:
         return False
+    some = [cells for cells in some if len(cells) == width]  # the others are refused by their place
     tags = [_tag_of(cells) for cells in some]
     return all(_TAG.fullmatch(tag) for tag in tags) and not any(" " in cells[0] for cells in some)
 

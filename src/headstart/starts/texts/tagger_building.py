@@ -28,11 +28,16 @@ def learn_words(texts: Sequence[str], origin: str) -> WordFeaturePreprocess:
     """
     known = [text for text in texts if isinstance(text, Sentence)]
     if len(known) < len(texts):
-        raise StartError(
-            f"'{origin}' tells a tag of each word, and in these data something else is told. "
-            "Expected tags of words. Choose scratch/tfidf, the linear model of whole texts."
-        )
+        raise _no_tags(origin)
     return WordFeaturePreprocess(learn_features(known, origin), cut=cut_of(texts))
+
+
+def _no_tags(origin: str) -> StartError:
+    return StartError(
+        f"'{origin}' tells a tag of each word, and in these data something else is told. "
+        "Expected tags of words. Choose another, such as scratch/tfidf where whole texts have "
+        "classes."
+    )
 
 
 def build_tagger_encoder(start: Start, request: BuildRequest, former: FormerRun | None) -> Encoder:
@@ -49,6 +54,8 @@ def build_tagger_encoder(start: Start, request: BuildRequest, former: FormerRun 
     check_request(start, request)
     refuse_token_options(start, request, "looks at single words")
     learned = request.preprocess
+    if former is not None and not request.tells_words:
+        raise _no_tags(start.address)
     if former is not None:
         learned = former.architecture.read_preprocess(former.path)
     elif learned is None:
