@@ -30,6 +30,7 @@ from headstart.searching.pool import FormerModel, FormerSearch, ModelPool
 from headstart.searching.prices import Prices
 from headstart.starts import find_start
 from headstart.storage.curves import digest_of, keep_curves
+from headstart.storage.records import READING_FILES
 from headstart.tasks import find_task
 from headstart.types import Dataset
 
@@ -128,8 +129,7 @@ def reopened(folder: Path) -> dict[str, Any]:
 
 def _is_of_model(name: str) -> bool:
     """Return whether a file of a run folder is one of its model's."""
-    words = ("model.", "made.", "token", "special_tokens", "added_tokens", "vectorizer")
-    return name.startswith(words)
+    return name in READING_FILES or name.startswith(("model.", "made."))
 
 
 def read_search(folder: Path, context: SearchContext, prices: Prices) -> FormerSearch:
