@@ -138,7 +138,7 @@ def test_classes_are_counted(labels, said):
 
 def test_several_labels_are_counted_each():
     data = hs.load(rows(label=[f"x;{'yz'[i % 2]}" for i in range(100)]), separator=";")
-    assert "of 3 classes: 'x' 60, 'y' 30, 'z' 30." in sentences(audit_counts(data, TOOLS))
+    assert "of 3 labels: 'x' 60, 'y' 30, 'z' 30." in sentences(audit_counts(data, TOOLS))
 
 
 # Images -------------------------------------------------------------------------------------------
