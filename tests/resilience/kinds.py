@@ -38,7 +38,7 @@ def write_digits(folder):
 
 
 STEPS = {"num_steps": 30, "batch_size": 16}
-PARTS = {**STEPS, "micro_batch_size": 8}
+PARTS = {**STEPS, "micro_batch_size": 8, "precision": "fp32"}  # two runs may choose two formats
 LABELS = {"several": "kind,price"}  # of data that is to be told which
 # name: what writes the data, the verb, its options
 KINDS = {
