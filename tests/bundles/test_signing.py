@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from headstart import cli
 from headstart.bundles import manifest_bytes
 from headstart.bundles.signing import SIGNATURE
 from headstart.errors import ExportError, OptionError
+from headstart.events import listen
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 from serving_process import ServingProcess
@@ -70,6 +72,18 @@ def test_a_signature_holds_wherever_the_bundle_lies(signed, tmp_path, capsys):
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_next_command_of_sign_checks_the_signature(signed, heard):
+    folder, private, public = signed
+    told = []
+    with listen(lambda kind, fields: told.append((kind, fields))):
+        hs.sign(str(folder), key=str(private))
+    (command,) = [fields["command"] for kind, fields in told if kind == "next"]
+    words = shlex.split(command.replace("PUBLIC", str(public)))
+    assert words[0] == "headstart"
+    assert cli.main([*words[1:], "--quiet"]) == 0
+    heard(command)
 
 
 def relabelled(folder: Path) -> None:
