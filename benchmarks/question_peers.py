@@ -21,6 +21,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,10 @@ from timing import (
     answer_side,
     count_cores,
     describe_machine,
-    number,
-    run_side,
     save_records,
+    take_turns,
 )
-from word_peers import OURS, SIDES, peak_mib, table
+from word_peers import OURS, SIDES, peak_mib, table, told_side
 
 FILES = {
     "train": "wnut17train.conll",
@@ -230,35 +230,21 @@ def run_here(side: str, options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def measure(asked: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
-    """Run every side in every repeat, each in a fresh process with an empty cache."""
-    records: list[dict[str, object]] = []
-    for repeat in range(asked.repeats):
-        turn = repeat % len(asked.sides)
-        for side in asked.sides[turn:] + asked.sides[:turn]:
-            with tempfile.TemporaryDirectory(prefix="headstart-setup-") as out:
-                options = {
-                    "folder": str(folder),
-                    "out": out,
-                    "num_epochs": asked.epochs,
-                    "batch_size": 32,
-                    "learning_rate": 1e-4,
-                    "num_threads": asked.threads,
-                    "seed": repeat,
-                }
-                found = run_side(
-                    Path(__file__),
-                    side,
-                    options,
-                    num_threads=asked.threads,
-                    environment={"HEADSTART_CACHE": f"{out}/cache", "XDG_CACHE_HOME": f"{out}/c"},
-                )
-            print(
-                f"  repeat {repeat} {side}: {number(found, 'train_seconds'):.1f} s, "
-                f"{number(found, 'peak_mib'):.0f} MiB, F1 {number(found, 'figure'):.4f}",
-                flush=True,
-            )
-            records.append(found | {"side": side, "seed": repeat})
-    return records
+    """Run every side in every repeat."""
+    options = {
+        "folder": str(folder),
+        "num_epochs": asked.epochs,
+        "batch_size": 32,
+        "learning_rate": 1e-4,
+    }
+    return take_turns(
+        Path(__file__),
+        asked.sides,
+        asked.repeats,
+        options,
+        num_threads=asked.threads,
+        told=partial(told_side, "F1"),
+    )
 
 
 def main(argv: list[str]) -> None:

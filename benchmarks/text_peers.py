@@ -36,9 +36,9 @@ from timing import (
     markdown_table,
     number,
     pair_ratio,
-    run_side,
     save_records,
     spread,
+    take_turns,
     wilson_interval,
 )
 
@@ -210,38 +210,31 @@ def write_splits(source: Path, folder: Path, arguments: argparse.Namespace) -> d
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
-    """Run every side in every repeat, each in a fresh process with an empty cache."""
-    records: list[dict[str, object]] = []
-    for repeat in range(arguments.repeats):
-        turn = repeat % len(arguments.sides)
-        for side in arguments.sides[turn:] + arguments.sides[:turn]:
-            with tempfile.TemporaryDirectory(prefix="headstart-setup-") as out:
-                options = {
-                    "folder": str(folder),
-                    "out": out,
-                    "num_epochs": arguments.epochs,
-                    "batch_size": arguments.batch_size,
-                    "learning_rate": arguments.learning_rate,
-                    "max_length": 256,
-                    "precision": arguments.precision,
-                    "num_threads": arguments.threads,
-                    "seed": repeat,
-                }
-                result = run_side(
-                    Path(__file__),
-                    side,
-                    options,
-                    num_threads=arguments.threads,
-                    environment={"HEADSTART_CACHE": f"{out}/cache", "XDG_CACHE_HOME": f"{out}/c"},
-                )
-            accuracy = number(result, "num_correct") / number(result, "num_test")
-            print(
-                f"  repeat {repeat} {side}: training {number(result, 'train_seconds'):.1f} s, job "
-                f"{number(result, 'job_seconds'):.1f} s, accuracy {accuracy:.4f}",
-                flush=True,
-            )
-            records.append(result | {"side": side, "seed": repeat})
-    return records
+    """Run every side in every repeat."""
+    options = {
+        "folder": str(folder),
+        "num_epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "learning_rate": arguments.learning_rate,
+        "max_length": 256,
+        "precision": arguments.precision,
+    }
+
+    def told(result: Mapping[str, object]) -> str:
+        accuracy = number(result, "num_correct") / number(result, "num_test")
+        return (
+            f"training {number(result, 'train_seconds'):.1f} s, job "
+            f"{number(result, 'job_seconds'):.1f} s, accuracy {accuracy:.4f}"
+        )
+
+    return take_turns(
+        Path(__file__),
+        arguments.sides,
+        arguments.repeats,
+        options,
+        num_threads=arguments.threads,
+        told=told,
+    )
 
 
 def column(records: Sequence[Mapping[str, object]], side: str, name: str) -> list[float]:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -186,6 +186,48 @@ def run_child(code: str, arguments: Sequence[str], checkout: Path | None) -> dic
         raise SystemExit(f"{' '.join(arguments)}: {done.stderr.strip().splitlines()[-1]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def take_turns(
+    script: Path,
+    sides: Sequence[str],
+    repeats: int,
+    options: Mapping[str, object],
+    *,
+    num_threads: int,
+    told: Callable[[Mapping[str, object]], str],
+) -> list[dict[str, object]]:
+    """Run every side in every repeat, each in a fresh process with an empty cache.
+
+    Another side begins in each repeat.
+
+    Args:
+        script: The benchmark's own file.
+        sides: Names of the sides.
+        repeats: How often; the number of a repeat is its seed.
+        options: JSON-able options of all sides; ``out``, ``num_threads`` and ``seed`` come to them.
+        num_threads: Threads of each.
+        told: A result to what is printed of it.
+
+    Returns:
+        The results, each with its side and seed.
+    """
+    records: list[dict[str, object]] = []
+    for repeat in range(repeats):
+        turn = repeat % len(sides)
+        for side in [*sides[turn:], *sides[:turn]]:
+            with tempfile.TemporaryDirectory(prefix="headstart-setup-") as out:
+                own = {"out": out, "num_threads": num_threads, "seed": repeat}
+                found = run_side(
+                    script,
+                    side,
+                    {**options, **own},
+                    num_threads=num_threads,
+                    environment={"HEADSTART_CACHE": f"{out}/cache", "XDG_CACHE_HOME": f"{out}/c"},
+                )
+            print(f"  repeat {repeat} {side}: {told(found)}", flush=True)
+            records.append(found | {"side": side, "seed": repeat})
+    return records
 
 
 def run_side(

@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ from timing import (
     markdown_table,
     number,
     pair_ratio,
-    run_side,
     save_records,
     spread,
+    take_turns,
 )
 
 OURS = "headstart"
@@ -291,37 +292,30 @@ def run_here(side: str, options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def measure(asked: argparse.Namespace, folder: Path) -> list[dict[str, object]]:
-    """Run every side in every repeat, each in a fresh process with an empty cache."""
-    records: list[dict[str, object]] = []
-    for repeat in range(asked.repeats):
-        turn = repeat % len(asked.sides)
-        for side in asked.sides[turn:] + asked.sides[:turn]:
-            with tempfile.TemporaryDirectory(prefix="headstart-setup-") as out:
-                options = {
-                    "job": asked.job,
-                    "folder": str(folder),
-                    "out": out,
-                    "num_epochs": asked.epochs,
-                    "batch_size": asked.batch_size,
-                    "learning_rate": RATES[asked.job],
-                    "num_threads": asked.threads,
-                    "seed": repeat,
-                }
-                found = run_side(
-                    Path(__file__),
-                    side,
-                    options,
-                    num_threads=asked.threads,
-                    environment={"HEADSTART_CACHE": f"{out}/cache", "XDG_CACHE_HOME": f"{out}/c"},
-                )
-            print(
-                f"  repeat {repeat} {side}: {number(found, 'train_seconds'):.1f} s, "
-                f"{number(found, 'peak_mib'):.0f} MiB, {FIGURES[asked.job]} "
-                f"{number(found, 'figure'):.4f}",
-                flush=True,
-            )
-            records.append(found | {"side": side, "seed": repeat})
-    return records
+    """Run every side in every repeat."""
+    options = {
+        "job": asked.job,
+        "folder": str(folder),
+        "num_epochs": asked.epochs,
+        "batch_size": asked.batch_size,
+        "learning_rate": RATES[asked.job],
+    }
+    return take_turns(
+        Path(__file__),
+        asked.sides,
+        asked.repeats,
+        options,
+        num_threads=asked.threads,
+        told=partial(told_side, FIGURES[asked.job]),
+    )
+
+
+def told_side(figure: str, found: Mapping[str, object]) -> str:
+    """Return what a side took, and how good it is by a figure, on one line."""
+    return (
+        f"{number(found, 'train_seconds'):.1f} s, {number(found, 'peak_mib'):.0f} MiB, {figure} "
+        f"{number(found, 'figure'):.4f}"
+    )
 
 
 def table(job: str, records: Sequence[Mapping[str, object]], sides: Sequence[str]) -> str:

@@ -38,7 +38,6 @@ from headstart.training.options.strategies import (
     AUTO,
     LAST_N,
     LORA,
-    default_strategy,
     own_strategy,
 )
 from headstart.training.options.training_options import TrainingOptions
@@ -179,12 +178,10 @@ def _strategies(contest: Contest, address: str) -> list[str]:
         return [contest.options.strategy]
     is_adaptable = start.pretrained_on is not None and find_spec("peft") is not None
     adapted = [LORA.name] if is_adaptable else []
-    if find_task(
-        contest.dataset.schema.task
-    ).matches_texts:  # the projections alone are the quickest to learn
-        own, frozen = own_strategy(start, matches_texts=True).name, [LAST_N.name]
-        return [own, *(frozen if start.pretrained_on else []), *adapted]
-    return [default_strategy(start)[0].name, *adapted]
+    matches = find_task(contest.dataset.schema.task).matches_texts
+    # the projections alone are the quickest to learn
+    frozen = [LAST_N.name] if matches and start.pretrained_on else []
+    return [own_strategy(start, matches_texts=matches).name, *frozen, *adapted]
 
 
 def _hold(contest: Contest, first: TuningWay, addresses: Sequence[str]) -> Decided[ChosenWay]:
