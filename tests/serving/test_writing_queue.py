@@ -118,11 +118,13 @@ def test_requests_side_by_side_are_each_written_as_alone():
 def test_a_short_answer_does_not_wait_for_a_long_one():
     async def work(queue, bundle):
         told = []
+        bundle.may_go.clear()  # else a loop that is woken late finds the long one written
         long = asyncio.ensure_future(queue.write(prompt(19), HOW, asked(), lambda ids: None))
-        await asyncio.sleep(0)
         while not bundle.steps:
             await asyncio.sleep(0.001)
         short = asyncio.ensure_future(queue.write(prompt(11), HOW, asked()))
+        await asyncio.sleep(0)  # it waits now
+        bundle.may_go.set()
         for job, name in ((long, "long"), (short, "short")):
             job.add_done_callback(lambda _, name=name: told.append(name))
         await asyncio.gather(long, short)
@@ -157,12 +159,14 @@ def test_who_reads_along_is_told_every_token():
 def test_who_hangs_up_or_waits_too_long_ends_the_writing_between_two_tokens():
     async def work(queue, bundle):
         gone = []
+        bundle.may_go.clear()
         reads = asyncio.ensure_future(
             queue.write(prompt(19), HOW, asked(is_gone=lambda: bool(gone)), lambda ids: None)
         )
         while not bundle.steps:
             await asyncio.sleep(0.001)
         gone.append(True)
+        bundle.may_go.set()
         with pytest.raises(ClientGone):
             await reads
         steps = bundle.steps
