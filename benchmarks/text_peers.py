@@ -11,7 +11,8 @@ ratios are taken inside a repeat.
 
 - ``Trainer``: as its text-classification example does it: texts tokenized once before training,
   ``DataCollatorWithPadding`` pads each batch to its own longest text.
-- ``Trainer, grouped``: the same with its option that puts texts of like length into a batch.
+- ``Trainer, grouped``: the same with its option that puts texts of like length into a batch; and
+  with that for bf16, too.
 - ``training``: from the first batch to the last step. headstart's holds its validation checks too;
   the peers do none. ``whole job``: from the file on disk to the test accuracy, imports apart.
 """
@@ -43,8 +44,13 @@ from timing import (
 )
 
 OURS = "headstart"
-SIDES = ("trainer", "trainer-grouped", OURS)
-TITLES = {"trainer": "Trainer", "trainer-grouped": "Trainer, grouped by length", OURS: OURS}
+SIDES = ("trainer", "trainer-grouped", "trainer-grouped-bf16", OURS)
+TITLES = {
+    "trainer": "Trainer",
+    "trainer-grouped": "Trainer, grouped by length",
+    "trainer-grouped-bf16": "Trainer, grouped by length, bf16",
+    OURS: OURS,
+}
 WANTED = 1.3
 
 
@@ -70,7 +76,9 @@ def weights_folder() -> Path:
     return found[0]
 
 
-def run_trainer(options: Mapping[str, object], *, is_grouped: bool) -> dict[str, object]:
+def run_trainer(
+    options: Mapping[str, object], *, is_grouped: bool, is_bf16: bool
+) -> dict[str, object]:
     """Fine-tune with Trainer; imports are done before the clock starts."""
     import torch
     from transformers import (
@@ -118,6 +126,7 @@ def run_trainer(options: Mapping[str, object], *, is_grouped: bool) -> dict[str,
                 report_to="none",
                 disable_tqdm=True,
                 use_cpu=True,
+                bf16=is_bf16,
                 seed=int(number(options, "seed")),
             ),
             train_dataset=splits["train"],
@@ -189,7 +198,7 @@ def run_here(side: str, options: Mapping[str, object]) -> dict[str, object]:
     """Run a side in this process."""
     if side == OURS:
         return run_headstart(options)
-    return run_trainer(options, is_grouped=side == "trainer-grouped")
+    return run_trainer(options, is_grouped="grouped" in side, is_bf16="bf16" in side)
 
 
 def write_splits(source: Path, folder: Path, arguments: argparse.Namespace) -> dict[str, int]:

@@ -163,6 +163,11 @@ def longer(tensors: dict[str, Any]) -> None:
     tensors[name] = tensors[name].repeat(2, 1).contiguous()
 
 
+def whole_numbers(tensors):
+    name = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point())[0]
+    tensors[name] = tensors[name].long()
+
+
 def unfinite(tensors: dict[str, Any]) -> None:
     next(t for n, t in tensors.items() if n.endswith("weight")).fill_(float("nan"))
 
@@ -284,6 +289,11 @@ CASES = {
     "weights of another shape": Case(
         lambda p: hs.predict(weights(p, longer), [p.rows()]),
         "Run the training again",
+        lambda p: p.copied() and hs.predict(str(anew(p).path), [p.rows()]),
+    ),
+    "weights of another kind": Case(
+        lambda p: hs.predict(weights(p, whole_numbers), [p.rows()]),
+        "is torch.int64, expected torch.float32. Run the training again",
         lambda p: p.copied() and hs.predict(str(anew(p).path), [p.rows()]),
     ),
     "weights that are no numbers": Case(

@@ -95,6 +95,15 @@ def test_every_form_gives_the_same_answers_at_their_places(write, tmp_path):
     assert "12 of 24 questions have no answer" in " ".join(dataset.notes)
 
 
+def test_what_is_said_of_the_columns_can_be_given(tmp_path, heard):
+    found = hs.load(str(lines(tmp_path)))
+    said = next(note for note in found.notes if "--task question-answering" in note)
+    assert said.startswith("Column 'answers' answers column 'question' out of column 'context'")
+    given = hs.load(str(lines(tmp_path)), task="question-answering")
+    assert given.fingerprint == found.fingerprint
+    heard(said)
+
+
 def test_questions_of_one_context_stay_on_one_side(tmp_path):
     dataset = hs.load(str(as_is(tmp_path)))
     sides = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from serving_process import SECONDS, ServingProcess
@@ -18,6 +21,7 @@ from serving_process import SECONDS, ServingProcess
 import headstart as hs
 from headstart.errors import ExportError, OptionError, ProcessLost, RunFolderError
 from headstart.recipes.keeping import keep, listen
+from headstart.serving.running import _Running
 
 ROW = b'[{"x": 1.0, "y": 0.5, "land": "AT", "when": "2024-01-01", "ok": "yes"}]'
 # says at its end whether PyTorch is there
@@ -217,6 +221,53 @@ def test_a_newer_bundle_takes_over_and_no_request_is_lost(mlp_bundle, tmp_path):
             one.join(SECONDS)
     assert set(statuses) == {200}
     assert len(versions) == 2
+
+
+def test_a_swap_that_is_asked_for_while_bundles_are_opened_waits(capsys):
+    opening, may_go, seen = threading.Event(), threading.Event(), []
+
+    class Shelf:
+        """Opens what it is told to, slowly, and never two at once."""
+
+        def __init__(self, found):
+            self.found, self.num = list(found), 0
+
+        def open_all(self):
+            assert self.num == 0
+            self.num += 1
+            opening.set()
+            assert may_go.wait(SECONDS)
+            self.num -= 1
+            found = self.found.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return [SimpleNamespace(record=SimpleNamespace(name="rows"), version=found)]
+
+        def serve(self, bundles):
+            seen.append(bundles[0].version)
+
+    async def work(found):
+        running = _Running(Shelf(found), SimpleNamespace(should_exit=False))
+        may_go.clear()
+        running.begin(running.load("here"))
+        await asyncio.to_thread(opening.wait, SECONDS)
+        for _ in found[1:]:
+            running.begin(running.swap())
+        await asyncio.sleep(0.01)
+        may_go.set()
+        await asyncio.gather(*running._tasks)
+        return running
+
+    running = asyncio.run(work(["1", "2", "3"]))
+    gc.unfreeze()  # a server's process is no test's
+    assert seen == ["1", "2", "3"]
+    assert running.failure is None
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["Ready: rows 1 at here", "Swapped: rows 2", "Swapped: rows 3"]
+    broken = asyncio.run(work([ExportError("It is broken."), "2"]))
+    assert str(broken.failure) == "It is broken."
+    assert seen == ["1", "2", "3"]  # a server that cannot begin ends
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ from headstart.extras import require_extra
 SIGNATURE = "model.sig"
 _PACKAGES = ("model_signing", "OpenSSL")
 _PAIR = (
-    "openssl ecparam -name prime256v1 -genkey -noout -out private.pem; openssl ec -in private.pem "
-    "-pubout -out public.pem"
+    "[ -e private.pem ] || openssl ecparam -name prime256v1 -genkey -noout -out private.pem; "
+    "openssl ec -in private.pem -pubout -out public.pem"
 )
 # What the library says of files that are others than were signed.
 _MISMATCH = "Signature mismatch: "

@@ -47,18 +47,20 @@ class _Running:
     def __init__(self, shelf: Shelf, server: _QuietServer) -> None:
         self._shelf, self._server = shelf, server
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._opening = asyncio.Lock()  # a swap that is asked for while bundles are opened waits
         self.failure: HeadstartError | None = None
         self._num_signals = 0
 
     async def load(self, told: str) -> None:
         """Open all models; where one cannot be, end."""
-        try:
-            bundles = await asyncio.to_thread(self._shelf.open_all)
-        except HeadstartError as error:
-            self.failure = error
-            self._server.should_exit = True
-            return
-        self._shelf.serve(bundles)
+        async with self._opening:
+            try:
+                bundles = await asyncio.to_thread(self._shelf.open_all)
+            except HeadstartError as error:
+                self.failure = error
+                self._server.should_exit = True
+                return
+            self._shelf.serve(bundles)
         gc.freeze()  # what is there now stays: nobody needs to look through it while it answers
         gc.enable()
         names = ", ".join(f"{one.record.name} {one.version}" for one in bundles)
@@ -86,12 +88,15 @@ class _Running:
 
     async def swap(self) -> None:
         """Open the bundles again, and let them take over; the former stay where that fails."""
-        try:
-            bundles = await asyncio.to_thread(self._shelf.open_all)
-        except HeadstartError as error:
-            say(f"Not swapped, the former bundles go on: {error}")
-            return
-        self._shelf.serve(bundles)
+        async with self._opening:
+            if self.failure is not None:  # there are no former ones, and the server ends
+                return
+            try:
+                bundles = await asyncio.to_thread(self._shelf.open_all)
+            except HeadstartError as error:
+                say(f"Not swapped, the former bundles go on: {error}")
+                return
+            self._shelf.serve(bundles)
         names = ", ".join(f"{one.record.name} {one.version}" for one in bundles)
         say(f"Swapped: {names}")
 
