@@ -100,7 +100,7 @@ SHARES: dict[str, BudgetShare] = {
         0.9, "start's part", "a start from scratch; then it is validated once more"
     ),
     "input size": BudgetShare(
-        0.6, "left", "three epochs and two test passes; preparing and figures take the rest"
+        0.6, "left", "300 steps at most, two test passes; preparing and figures take the rest"
     ),
     "test": BudgetShare(
         0.3, "left", "one pass over the test split; what takes more is tried at fewer pixels"

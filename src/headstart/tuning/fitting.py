@@ -30,6 +30,9 @@ SMALLEST_SIDE = 64
 LAST_SIDE = 32  # where the test split does not fit the budget otherwise
 _BUSY = 1.25  # how much slower the machine may be when the budget named is tried
 _MIN_EPOCHS = 3.0
+# However many samples there are: of 42,500 small photos half of them at 96 pixels were worth 2.7
+# points more than all of them nearly twice at 64 (docs/experiments.md).
+_ENOUGH_STEPS = 300
 _LEAST_VALIDATED = 100
 # Before a start is refused by its pace it is measured so many times more, as long as each time, of
 # about ten samples, takes no more than such a part of what is left.
@@ -51,8 +54,9 @@ def fitting_setup(
 ) -> tuple[TrainingSetup, float, str]:
     """Set a start up at the largest input size whose fine-tuning fits the budget.
 
-    Wanted are three epochs (a pass with gradients costs three without) and two passes over the test
-    split; where not even one of these fits at 64 pixels, it is 32. A scratch start keeps the data's
+    Wanted are three epochs or 300 steps, whatever is less (a pass with gradients costs three
+    without), and two passes over the test split; where not even one of these fits at 64 pixels, it
+    is 32. A scratch start keeps the data's
     own size, and so does every start without a budget.
     What the run keeps of its ``texts`` bounds how many of them are learned from.
 
@@ -80,7 +84,8 @@ def fitting_setup(
         ceiling = largest_useful_size(dataset, start.image, options.framing)
         size = smallest = min(SMALLEST_SIDE, ceiling)
         setup, each = at(smallest)
-        passes = STEP_PASSES * _MIN_EPOCHS * len(dataset.train)
+        wanted = min(_MIN_EPOCHS * len(dataset.train), _ENOUGH_STEPS * setup.recipe.batch_size)
+        passes = STEP_PASSES * wanted
         passes += 2 * (len(dataset.test) + len(dataset.val))
         affordable = budget.may_take("input size") / passes
         # a pass costs in proportion to the pixels
