@@ -34,6 +34,7 @@ from headstart.searching.bracket import plan_arms, plan_heads
 from headstart.searching.context import Contender, Found, SearchContext
 from headstart.searching.crew import Crew, Job, JobOutcome
 from headstart.searching.growing import grow_anew
+from headstart.searching.more import what_more
 from headstart.searching.pool import FormerSearch, ModelPool
 from headstart.searching.prices import WANTED_STEPS, Prices
 from headstart.searching.refit import refit_on_all
@@ -386,8 +387,9 @@ class _Contest:
             )
         winner, why = pool.best()
         others = [c for c in pool.contenders if c is not winner]
-        again = self._refit(winner)
-        return Found(winner, why, others, list(pool.rows.values()), again)
+        more = what_more(winner, [spec.name for spec in pool.specs.values()], self.dropped)
+        rows = list(pool.rows.values())
+        return Found(winner, why, others, rows, self._refit(winner), more)
 
     def _refit(self, winner: Contender) -> str | None:
         """Fit what is solved for on val too, where that pays and there is time."""

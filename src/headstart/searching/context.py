@@ -89,6 +89,7 @@ class Found:
         others: The other models that were trained to their end, or solved for.
         rows: One an arm, for ``options.json``.
         refitted: Why the winner was fitted again, on train and val; None where it was not.
+        more: Why a larger budget may give more; None where nothing says so.
     """
 
     winner: Contender
@@ -96,3 +97,4 @@ class Found:
     others: Sequence[Contender] = ()
     rows: Sequence[dict[str, object]] = field(default_factory=tuple)
     refitted: str | None = None
+    more: str | None = None
