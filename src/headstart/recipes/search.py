@@ -268,8 +268,9 @@ def _context(
     """Return what all arms share, and the plan that it obeys."""
     from headstart.searching.arms import ArmSpec
     from headstart.searching.context import SearchContext
+    from headstart.searching.ending import TrainingEnd
     from headstart.searching.runner import built
-    from headstart.tuning.planning import plan_tuning
+    from headstart.tuning.planning import conclusion_seconds, plan_tuning
     from headstart.tuning.step_format import open_formats
 
     said = current.plan["options"]
@@ -290,8 +291,12 @@ def _context(
     setup = context.spare[first] = built(first, context)
     plan = plan_tuning(dataset, setup, budget)
     reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
-    reserve += plan.seconds("estimates")
-    return replace(context, deadline=budget.deadline(reserve)), plan
+
+    def needed() -> float:
+        return min(reserve, conclusion_seconds(dataset, setup, budget)) + plan.seconds("estimates")
+
+    end = TrainingEnd(budget, needed)
+    return replace(context, deadline=end.at, end=end), plan
 
 
 def _hold(

@@ -19,7 +19,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import run_batches
 from headstart.searching.arms import (
@@ -99,6 +98,8 @@ class _Contest:
         self.screened, self.crew, self.former = screened, crew, former
         self.pool = ModelPool(context.dataset, former)
         self.dropped: list[ArmSpec] = []
+        assert context.end is not None, "a contest knows when it has to end"
+        self.end = context.end
         first = entries[0]  # by whose passes the end was planned
         self.each = prices.each(ArmSpec(first.start, first.strategy, size=first.size))
 
@@ -106,8 +107,10 @@ class _Contest:
         """Solve, halve, train to the end, choose."""
         if self.context.asked.strategy == AUTO:
             self._solve()
+        self.end.settle()  # by what was measured in use since it was planned
         ordered = self._halve()
         self._train(ordered)
+        self.end.settle()
         self._look_again()
         self._blend()
         self._lengthen()
@@ -119,8 +122,7 @@ class _Contest:
     @property
     def _left(self) -> float:
         """Seconds until all training has ended; infinite without a budget."""
-        deadline = self.context.deadline
-        return float("inf") if deadline is None else deadline - time.monotonic()
+        return self.end.left
 
     # What is solved for, without steps.
 
@@ -140,13 +142,12 @@ class _Contest:
 
     def _put_by(self, specs: Sequence[ArmSpec]) -> None:
         """Put time by for the test passes of what is slower than all before it."""
-        if self.context.deadline is None:
+        if self.end.at is None:
             return
         slowest = max([self.each, *(self.prices.each(spec) for spec in specs)])
         more = 2 * len(self.context.dataset.test) * (slowest - self.each)
-        more, self.each = self.context.budget.load * more, slowest
-        self.context = replace(self.context, deadline=self.context.deadline - more)
-        self.crew.deadline = self.context.deadline
+        self.end.put_by(self.context.budget.load * more)
+        self.each = slowest
 
     # What learns by steps.
 
@@ -379,12 +380,6 @@ class _Contest:
 
     def _choose(self) -> Found:
         pool = self.pool
-        if not pool.contenders:
-            notes = "; ".join(f"{name} {row['note']}" for name, row in pool.rows.items())
-            raise StartError(
-                f"Not one model could be made: {notes or 'no start has a way of learning'}. "
-                f"Expected one. Raise --budget, or name other starts with --starts."
-            )
         winner, why = pool.best()
         others = [c for c in pool.contenders if c is not winner]
         more = what_more(winner, [spec.name for spec in pool.specs.values()], self.dropped)
@@ -399,4 +394,4 @@ class _Contest:
         needed = 0.0 if solver_of(winner.setup).keeps_time else self.prices.head_seconds(spec)
         if 2 * needed > max(0.0, self._left):
             return None
-        return refit_on_all(winner, deadline=self.context.deadline)
+        return refit_on_all(winner, deadline=self.end.at)
