@@ -17,7 +17,9 @@ from headstart.cli import main
 from headstart.events import listen
 from headstart.recipes import straight
 from headstart.recipes.afterwards import _with_larger_budget
+from headstart.recipes.run import Run
 from headstart.searching.former_way import is_better_way, write_way
+from headstart.tuning.fitting import TooSlowError
 
 STARTS = {
     "chats": "scratch/gpt-tiny",
@@ -69,6 +71,26 @@ def test_a_finished_fit_without_a_contest_goes_on_with_a_larger_budget(
     assert any("before the finished run was gone on with" in why for why in whys)
     with pytest.raises(hs.RunFolderError, match="finished run of --budget 20s; expected a larger"):
         hs.fit(data, budget="20s", resume=True, **words)
+
+
+def test_where_the_test_split_is_too_slow_what_screening_left_stands_and_is_gone_on_with(
+    tmp_path, work_clock, heard
+):
+    data, out = written("chats", tmp_path / "data"), tmp_path / "run"
+    words = {"starts": [STARTS["chats"]], "device": "cpu", "out": str(out)}
+
+    def refuse(*_):
+        raise TooSlowError("It takes longer than there is. Give --budget 20s or more.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(straight, "settle_setup", refuse)
+        with pytest.raises(TooSlowError, match="answers already, and no figure") as slow:
+            hs.fit(data, budget="12s", **words)
+    (said,) = Run(str(out)).predict(["What comes after one?"])
+    assert said.text is not None
+    run = hs.fit(data, budget="20s", resume=True, **words)
+    assert run.metrics["test"]["figures"]
+    heard(slow.value)
 
 
 @pytest.mark.parametrize(("gain", "is_taken"), [(0.2, True), (0.01, False), (-0.3, False)])

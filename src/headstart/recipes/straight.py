@@ -8,6 +8,7 @@ what they choose is fine-tuned as ``finetune`` does it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,8 @@ from headstart.recipes.settle import Means, check_data, settle_setup
 from headstart.training.options.training_options import training_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from headstart.recipes.options import FitOptions
@@ -65,6 +68,7 @@ def go_straight(
     from headstart.searching.former_way import way_errors, write_way
     from headstart.searching.more import still_gained
     from headstart.starts import find_start
+    from headstart.tuning.fitting import TooSlowError
 
     scored = [str(row["start"]) for row in ranked if row["score"] is not None]
     names = scored or [str(ranked[0]["start"])]
@@ -74,7 +78,11 @@ def go_straight(
     options = replace(
         training_options(settled), strategy=way["strategy"], learning_rate=way["learning_rate"]
     )
-    setup = settle_setup(dataset, given, options, Means(budget, current.company, current.decisions))
+    means = Means(budget, current.company, current.decisions)
+    try:
+        setup = settle_setup(dataset, given, options, means)
+    except TooSlowError as error:
+        raise TooSlowError(f"{error}{_what_stands(current.folder.path)}") from error
     look = look_of(setup, settled)
     tried = Tried(candidates=ranked, arms=way["arms"])
     judged: list[tuple[np.ndarray, np.ndarray]] = []
@@ -90,6 +98,16 @@ def go_straight(
     write_way(current.folder.write, judged, current.kept_plan)
     current.folder.finish()
     return still_gained(tuned)
+
+
+def _what_stands(path: Path) -> str:
+    """Return what a folder holds that is refused for want of time: what screening has left."""
+    if not (path / "model.json").exists():
+        return ""
+    return (
+        f" What screening has left in {path} answers already, and no figure says how well. Repeat "
+        f"the command with a larger --budget and --out {shlex.quote(str(path))} --resume to go on."
+    )
 
 
 def _replaces(current: Session, errors: np.ndarray, ids: np.ndarray) -> bool:
