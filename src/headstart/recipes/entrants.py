@@ -93,10 +93,11 @@ def _fits(
     from headstart.training.machine.memory import is_out_of_memory
     from headstart.tuning.cut_off import cut_off
     from headstart.tuning.fitting import fitting_setup
+    from headstart.tuning.slowness import slowness
 
     start = find_start(row["start"])
     # an import is never cut off: on a busy machine it has taken 26 s of its 13
-    told = None if is_library_read(start) else opening_refusal(budget, budget.load)
+    told = None if is_library_read(start) else opening_refusal(budget, slowness(budget.load))
     if told is not None:
         emit("note", text=f"{start.address} was looked at again, and is left out: {told}.")
         return False, None

@@ -33,6 +33,7 @@ from headstart.searching.bracket import plan_arms, plan_heads
 from headstart.searching.context import Contender, Found, SearchContext
 from headstart.searching.crew import Crew, Job, JobOutcome
 from headstart.searching.growing import grow_anew
+from headstart.searching.judging import told_steps
 from headstart.searching.more import what_more
 from headstart.searching.pool import FormerSearch, ModelPool
 from headstart.searching.prices import WANTED_STEPS, Prices
@@ -42,6 +43,7 @@ from headstart.training.company import Company
 from headstart.training.options.strategies import AUTO
 from headstart.tuning.budget import SHARES
 from headstart.tuning.decisions import Decided
+from headstart.tuning.in_time import STEPS_LIBRARY, unread_seconds
 from headstart.tuning.setup import TrainingSetup
 from headstart.tuning.solving import solver_of
 
@@ -124,6 +126,11 @@ class _Contest:
         """Seconds until all training has ended; infinite without a budget."""
         return self.end.left
 
+    @property
+    def _left_for_steps(self) -> float:
+        """The same without what is read before the first step of all."""
+        return self._left - unread_seconds(STEPS_LIBRARY, self.context.budget)
+
     # What is solved for, without steps.
 
     def _solve(self) -> None:
@@ -155,9 +162,10 @@ class _Contest:
         """Compare the arms in rungs; return those to train to their end, the best first."""
         few = FEW_STEPS if self.pool.contenders or self.screened else 0
         has_head = bool(self.pool.contenders)
+        left = self._left_for_steps
         plan = self.context.decisions.settle(
             "arms",
-            lambda: plan_arms(self.context, self.entries, self.prices, self._left, few, has_head),
+            lambda: plan_arms(self.context, self.entries, self.prices, left, few, has_head),
         )
         arms = [ArmSpec(**spec) for spec in plan["arms"]]
         self.dropped = [ArmSpec(**spec) for spec, _ in plan["dropped"]]
@@ -265,9 +273,10 @@ class _Contest:
 
             def decide(spec: ArmSpec = spec) -> Decided[dict[str, Any] | None]:
                 self.prices.measure_again(spec)
-                found = self.prices.affordable(spec, self._left)
+                left = self._left_for_steps
+                found = self.prices.affordable(spec, left)
                 cost = self.prices.cost(found)
-                can = cost.affordable(self._left / _MARGIN)
+                can = cost.affordable(left / _MARGIN)
                 is_enough = can >= min(cost.num_steps, WANTED_STEPS)
                 return Decided(asdict(found) if is_enough else None)
 
@@ -286,12 +295,7 @@ class _Contest:
         if contender is None or one.standing is None:
             self.pool.tell(one.spec, one.standing, one.why or "diverged")
             return
-        if (result := contender.tuned.result) is not None:
-            planned, _ = contender.setup.recipe.length(len(contender.train))
-            note = f"{result.state.step} of {planned} steps"
-            if result.ended == "early":
-                note += ", then val no longer gained"
-        self.pool.tell(one.spec, one.standing, note)
+        self.pool.tell(one.spec, one.standing, told_steps(contender) or note)
         self._add(contender, one.spec)
 
     def _blend(self) -> None:
