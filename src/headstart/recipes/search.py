@@ -61,9 +61,10 @@ def search(
     from headstart.searching.record import keep_record, read_search, write_search
 
     folder = current.folder
-    from headstart.recipes.entrants import entries_of, second_look
+    from headstart.recipes.entrants import entries_of, more_pixels, second_look
 
     ranked = second_look(current, dataset, ranked, budget, texts, asked)
+    ranked = more_pixels(current, dataset, ranked, budget, texts, asked)
     entries = entries_of(ranked, dataset, asked.strategy)
     context, plan = _context(current, dataset, entries, budget, texts, asked)
     _send_search(current, context, asked)

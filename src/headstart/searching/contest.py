@@ -7,8 +7,7 @@ their weights; a third of them three times as far; and the best one to its end, 
 Where time is left the next best follows. Val decides which is handed over, item by item
 (``finalists``). Everything that depends on the clock is a decision of the run, so that one that was
 interrupted goes on with the same arms at the step where each stood; one that was finished plans
-anew, and what it had made counts (``pool.FormerSearch``). Several processes advance an arm each
-(``crew``). Left out: several brackets.
+anew, and what it had made counts (``pool.FormerSearch``). Left out: several brackets.
 """
 
 from __future__ import annotations
