@@ -108,7 +108,8 @@ def scores_of(taps: Taps, targets: np.ndarray, dimension: int) -> dict[str, dict
             ridge = ridge_score(equal, targets).value
             collapse = collapse_score(equal, targets).log_loss
         seconds = time.process_time() - began
-        found[name] = {"ridge": ridge, "collapse": collapse, "seconds": seconds}
+        told_of = {"ridge": ridge, "collapse": collapse, "seconds": seconds}
+        found[name] = {what: round(value, 4) for what, value in told_of.items()}
     return found
 
 
