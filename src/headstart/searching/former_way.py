@@ -82,7 +82,7 @@ def is_better_way(folder: Path, errors: np.ndarray, ids: np.ndarray) -> tuple[bo
             f"with --overwrite."
         )
     gains = np.array([former[one] - now[one] for one in common])
-    gain, error = float(gains.mean()), float(gains.std() / max(1, len(gains) - 1) ** 0.5)
+    gain, noise = float(gains.mean()), float(gains.std() / max(1, len(gains) - 1) ** 0.5)
     way = "less" if gain >= 0 else "more"
-    told = f"{abs(gain):.4f} ± {error:.4f} {way} far off on {len(gains)} val items than before"
-    return gain > _CLEAR * error, told
+    told = f"{abs(gain):.4f} ± {noise:.4f} {way} far off on {len(gains)} val items than before"
+    return gain > _CLEAR * noise, told
