@@ -1,6 +1,7 @@
 """A start that was refused in a busy moment is looked at again when time is left."""
 
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -122,7 +123,8 @@ def test_a_library_that_is_still_unread_is_not_read_for_a_second_look_on_a_busy_
         run = hs.fit(few_digits(), budget="40s", out=str(tmp_path / "run"), starts=[QUICK, late])
     assert {row["start"] for row in run.options["arms"]} == {QUICK}
     (told,) = [text for text in notes if late in text]
-    assert "looked at again, and is left out: a first look at it takes about 25 s" in told
+    seconds = re.search(r"looked at again, and is left out: .* takes about (\d+) s", told)
+    assert int(seconds[1]) >= 25  # five times five, and more on a slower machine
 
 
 @pytest.mark.parametrize(

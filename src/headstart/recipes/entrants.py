@@ -140,7 +140,8 @@ def _fits(
 
     start = find_start(row["start"])
     # an import is never cut off: on a busy machine it has taken 26 s of its 13
-    told = None if is_library_read(start) else opening_refusal(budget, slowness(budget.load))
+    slow = max(budget.load, slowness(budget.load))
+    told = None if is_library_read(start) else opening_refusal(budget, slow)
     if told is not None:
         emit("note", text=f"{start.address} was looked at again, and is left out: {told}.")
         return False, None

@@ -118,7 +118,7 @@ def reopened(folder: Path) -> dict[str, Any]:
         OSError: If the disk is full, or a file is missing.
     """
     plan: dict[str, Any] = json.loads((folder / FOLDER / PLAN).read_text())
-    if (folder / FOLDER / _MODELS).exists():
+    if any((folder / FOLDER).glob("[0-9]*")):
         _put_by(folder)
     kept = {name: one for name, one in plan["decisions"].items() if not _is_open(name, one)}
     return {**plan, "decisions": kept, "is_reopened": True}

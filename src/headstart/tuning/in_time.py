@@ -39,7 +39,7 @@ def unread_seconds(library: str | None, budget: Budget) -> float:
     """
     if library is None or library in sys.modules:
         return 0.0
-    return READING_SECONDS[library] * slowness(budget.load)
+    return READING_SECONDS[library] * max(budget.load, slowness(budget.load))
 
 
 def in_time(
