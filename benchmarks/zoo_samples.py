@@ -54,7 +54,7 @@ def features_of(
     built = time.process_time()
     with unheard():
         inputs = prepare_sample(dataset, "train", one.setup, None, seed=0)
-        taps = tapped_features(one.setup.model, inputs, has_blocks=False)
+        taps = tapped_features(one.setup.model, inputs, most_blocks=0)
     read = time.process_time()
     return taps[FEATURES], np.asarray(inputs.targets), built - began, read - built
 

@@ -9,7 +9,15 @@ the audit or the time is the matter it is run each time.
 import os
 from dataclasses import replace
 
-AS_EVER = ("tests/auditing/", "test_check.py", "test_fit.py", "test_dry_run.py", "budget", "plan")
+AS_EVER = (
+    "tests/auditing/",
+    "test_check.py",
+    "test_fit.py",
+    "test_fit_on_a_busy_machine.py",
+    "test_dry_run.py",
+    "budget",
+    "plan",
+)
 
 
 def _rows():

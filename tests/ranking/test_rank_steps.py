@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import toys
 from clocks import ProcessorClock
 from small_runs import few_digits
@@ -18,8 +19,13 @@ import headstart as hs
 from headstart.data import load
 from headstart.ranking import rank as module
 from headstart.ranking import taps
+from headstart.ranking.scored import RankingJob, Scored, build
+from headstart.starts import find_start
 from headstart.starts.providers import PROVIDERS
+from headstart.training.options.common_options import CommonOptions
 from headstart.tuning import solving
+from headstart.tuning.budget import Budget
+from headstart.tuning.setup import prepare_sample
 
 CPU = {"budget": "120s", "device": "cpu"}
 TOYS = ["toy/narrow", "toy/wide", "toy/masked"]
@@ -198,3 +204,19 @@ def _launched(folder, starts, num):
 
 def _told(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("told-*.json"))]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_the_last_blocks_are_read_with_the_features_and_are_those_of_a_whole_reading(most, digits):
+    options = CommonOptions()
+    job = RankingJob(digits, Budget(None), options, torch.device("cpu"), input_size=None)
+    one = Scored(find_start("toy/wide"))
+    build(job, one)
+    inputs = prepare_sample(digits, "train", one.setup, 40, seed=0)
+    every = taps.tapped_features(one.setup.model, inputs)
+    some = taps.tapped_features(one.setup.model, inputs, most_blocks=most)
+    names = [name for name in every if name != taps.FEATURES]
+    assert len(names) >= 2
+    assert list(some) == [taps.FEATURES, *names[len(names) - most :]]
+    for name, values in some.items():
+        np.testing.assert_allclose(values, every[name], rtol=1e-6)

@@ -52,10 +52,11 @@ def screened(monkeypatch):
     return screen
 
 
-def test_what_outlasts_its_part_is_left_out_where_another_can_be_tuned(screened):
+@pytest.mark.parametrize("slow", [0, 1])
+def test_what_outlasts_its_part_is_left_out_where_another_can_be_tuned(slow, screened):
     told = []
     with listen(lambda kind, f: told.append(f["text"]) if kind == "note" else None):
-        found = screened(2, {1})
+        found = screened(2, {slow})
     assert [one.start.address for one in found] == [START]
     assert any("is left out: it took longer than" in text for text in told)
 

@@ -1,10 +1,10 @@
 """Rank starts for some data: what each one's features tell of the target, and what it costs.
 
-Every start reads the same training samples, at its own input size and normalisation, all blocks in
-one pass; test is never touched, and val only by what is trained for a moment. What has no features
-worth reading (random weights) is trained for a moment instead; of the best, and of those that were
-pretrained to reconstruct, the last block is. A simple method on the samples themselves stands
-beside all as the control. How the scores become one order is ``aggregate``'s.
+Every start reads the same training samples, at its own input size and normalisation, its last
+blocks in the same pass; test is never touched, and val only by what is trained for a moment. What
+has no features worth reading (random weights) is trained for a moment instead; of the best, and of
+those that were pretrained to reconstruct, the last block is. A simple method on the samples
+themselves stands beside all as the control. How the scores become one order is ``aggregate``'s.
 
 Several processes share the candidates: candidate i is scored by process i mod their number, and all
 of them know what the others have found.

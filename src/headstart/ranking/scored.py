@@ -42,6 +42,9 @@ from headstart.tuning.texts import TextCache
 from headstart.types import GROWN, SOLVED, Dataset, Start, are_alike
 
 _NOTHING = float("nan")
+# Of every start the distance to collapse is told by the best of these and of the features: on a zoo
+# they put the best start among the first three, where features alone did not (docs/selection.md).
+LAST_BLOCKS = 4
 _RECONSTRUCTING = ("mae", "mlm", "masked", "replaced-token")
 TOO_LATE = "the time for scores was spent before it was done"
 # of the budget, for what comes after the last score; the last one itself may take of it, too
@@ -275,7 +278,7 @@ def read(job: RankingJob, one: Scored, num: int, deadline: float | None) -> None
             one.taps = tapped_features(
                 setup.model,
                 inputs,
-                has_blocks=is_reconstructing(one.start),
+                most_blocks=None if is_reconstructing(one.start) else LAST_BLOCKS,
                 name=f"features of {one.start.address}",
                 stop_requested=job.until(deadline),
             )

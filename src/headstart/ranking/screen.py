@@ -156,10 +156,10 @@ def screen(
         """Return whether there is something to hand over, or to train with what is left."""
         return best > float("-inf") or any(map(_is_slow, found))
 
-    def attempt(start: Start, place: int, allowance: float) -> Candidate:
+    def attempt(start: Start, place: int, allowance: float, *, is_last: bool) -> Candidate:
         nonlocal best
         most, at = max(allowance, SHARES["opening"].share * max(0.0, budget.left)), None
-        if is_possible() and budget.limit_seconds is not None:
+        if (is_possible() or not is_last) and budget.limit_seconds is not None:
             at = time.monotonic() + most  # there is another: this one may not cost it the rest
         too_long = TooSlowError(f"it took longer than {told_seconds(most)} here.")
         try:
@@ -190,12 +190,13 @@ def screen(
         elif is_possible() and (long := opening.refusal(start, budget)):
             found.append(_left_out(start, metric, long, is_late=True))
         else:
-            found.append(attempt(start, index, allowance))
+            is_last = index == len(starts) - 1
+            found.append(attempt(start, index, allowance, is_last=is_last))
             opening.note(start)
     for place in _late(found):
         start, left = found[place].start, until - budget.spent
         if left > _WORTH_SECONDS and not (is_possible() and opening.refusal(start, budget)):
-            found[place] = attempt(start, len(starts) - 1, left)
+            found[place] = attempt(start, len(starts) - 1, left, is_last=True)
             opening.note(start)
     emit("task", name="screening", done=len(starts), total=len(starts))
     if not is_possible():

@@ -34,7 +34,7 @@ def tapped_features(
     model: Model,
     inputs: Inputs,
     *,
-    has_blocks: bool = True,
+    most_blocks: int | None = None,
     name: str | None = None,
     stop_requested: Callable[[], bool] = never,
 ) -> dict[str, np.ndarray]:
@@ -45,14 +45,14 @@ def tapped_features(
     Args:
         model: As it stands, in eval mode.
         inputs: The samples; their ids name their content.
-        has_blocks: Whether blocks are read, too.
+        most_blocks: How many of the last blocks are read, too; None for all.
         name: Name of the progress line; None shows none.
         stop_requested: Whether someone asked to stop.
 
     Raises:
         StopRequested: Between two batches, if someone asked to stop.
     """
-    network = TappedNetwork(model, has_blocks=has_blocks)
+    network = TappedNetwork(model, most_blocks=most_blocks)
     with evaluating(model), torch.no_grad():  # two samples tell the widths
         network(*to_tensors(inputs.arrays(np.arange(min(2, len(inputs)))), model.device))
     whole = _computed_once(network, inputs, name, stop_requested)
@@ -113,17 +113,18 @@ class TappedNetwork(nn.Module):
 
     Args:
         model: Its own parameters, not copies.
-        has_blocks: Whether blocks are among the outputs.
+        most_blocks: How many of the last blocks are among the outputs; None for all.
 
     Attributes:
         names: Of the blocks.
         widths: D of the features and of each block, once a pass has run.
     """
 
-    def __init__(self, model: Model, *, has_blocks: bool = True) -> None:
+    def __init__(self, model: Model, *, most_blocks: int | None = None) -> None:
         super().__init__()
         self.model = model
-        self.names = list(model.encoder.blocks) if has_blocks else []
+        blocks = list(model.encoder.blocks)
+        self.names = blocks if most_blocks is None else blocks[max(0, len(blocks) - most_blocks) :]
         self.widths: list[int] = []
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ def screen_untrained(
     until, best = budget.spent + seconds, -math.inf
     found: list[Candidate] = []
     reasons: list[str] = []
-    for start in starts:
+    for place, start in enumerate(starts, 1):
         began, strategy = time.monotonic(), own_strategy(start, matches_texts=task.matches_texts)
         if found and budget.spent > until:
             note = "no time was left to look at it"
@@ -87,7 +87,8 @@ def screen_untrained(
             continue
         options = replace(training_options(asked), strategy=strategy.name)
         try:
-            with _most_of(budget, until, is_first=not found):
+            is_needed = not found and place == len(starts)
+            with _most_of(budget, until, is_needed=is_needed):
                 setup = set_up(dataset, start, options, device=device, texts=texts)
                 val, told, score = _as_it_is(setup, dataset, asked.seed)
                 each = seconds_per_sample(setup, dataset, budget)
@@ -119,14 +120,14 @@ def _as_it_is(setup: TrainingSetup, dataset: Dataset, seed: int) -> tuple[Inputs
 
 
 @contextmanager
-def _most_of(budget: Budget, until: float, *, is_first: bool) -> Iterator[None]:
-    """End what is inside where it takes too long: where another can be tuned it may not cost all.
+def _most_of(budget: Budget, until: float, *, is_needed: bool) -> Iterator[None]:
+    """End what is inside where it takes too long: where there is another it may not cost all.
 
     Raises:
         TooSlowError: If it did.
     """
     most = max(until - budget.spent, SHARES["opening"].share * max(0.0, budget.left))
-    is_free = is_first or budget.limit_seconds is None
+    is_free = is_needed or budget.limit_seconds is None
     too_long = TooSlowError(f"it took longer than {told_seconds(most)} here.")
     with cut_off(None if is_free else time.monotonic() + most, partial(_same, too_long)):
         yield

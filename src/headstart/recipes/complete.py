@@ -29,7 +29,30 @@ if TYPE_CHECKING:
     from headstart.tuning.setup import TrainingSetup
     from headstart.tuning.stop import StopRequest
     from headstart.tuning.together import Together
-    from headstart.types import Dataset
+    from headstart.types import Dataset, Inputs
+
+STANDS = (
+    "What the finished run handed over is still the best on val. It stands with its figures, and "
+    "the test split was not read again."
+)
+READ_AGAIN = (
+    "The test split is read once more, for the new model alone; the figures of the one before are "
+    "replaced, and did not decide."
+)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was tried on the way, for ``options.json``: starts, learning rates, arms."""
+
+    candidates: Sequence[Mapping[str, object]] = ()
+    trials: Sequence[Mapping[str, object]] = ()
+    arms: Sequence[Mapping[str, object]] = ()
+
+
+def _is_always_better(setup: TrainingSetup, tuned: Tuned, val: Inputs) -> bool:
+    """Hand over what was trained: there is nothing else."""
+    return True
 
 
 def complete(
@@ -39,11 +62,11 @@ def complete(
     budget: Budget,
     look: Look,
     *,
-    candidates: Sequence[Mapping[str, object]] = (),
-    arms: Sequence[Mapping[str, object]] = (),
+    tried: Tried | None = None,
     searches_rate: bool = False,
-) -> None:
-    """Prepare, fine-tune, evaluate, and write every file of the run folder.
+    is_better: Callable[[TrainingSetup, Tuned, Inputs], bool] = _is_always_better,
+) -> Tuned:
+    """Prepare, fine-tune, evaluate, and write every file of the run folder; it is not closed yet.
 
     Args:
         current: The session.
@@ -51,9 +74,13 @@ def complete(
         setup: The model to fine-tune.
         budget: The budget.
         look: Whose features audits read.
-        candidates: What screening found, for ``options.json``.
-        arms: What short trainings found, for the same.
+        tried: What was tried before, for ``options.json``.
         searches_rate: Whether other learning rates are tried first.
+        is_better: Asked of what was trained and of val, before the test split is read; where it is
+            not better what stands in the folder stands.
+
+    Returns:
+        How the training went.
 
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
@@ -75,27 +102,25 @@ def complete(
         items = Items(dataset, *prepare_splits(dataset, setup, limits))
     send_train(company)
     tell_findings(items.train.findings)
-    on_usable = partial(save_model, folder, dataset, setup)
+    on_usable = _nothing if current.is_reopened else partial(save_model, folder, dataset, setup)
     with plan.stage("training", budget):
         tuned, trials = _tune(current, items, setup, budget, plan, on_usable, searches_rate)
+    tried = replace(tried or Tried(), trials=trials)
+    if not is_better(setup, tuned, items.val):
+        note_former(current, tried)
+        return tuned
     look = replace(look, held={"train": items.train, "val": items.val})
     reserve = min(plan.seconds("conclusion"), conclusion_seconds(dataset, setup, budget))
     seed = setup.recipe.seed
     audited = with_late_audits(current, dataset, budget, seed, reserve)
     audited = with_estimates(current, audited, plan, budget, seed, look, reserve)
     items = replace(items, dataset=audited)
-    tried = Tried(candidates=candidates, trials=trials, arms=arms)
     conclude_run(current, items, setup, tuned, budget=budget, plan=plan, tried=tried)
-    folder.finish()
+    return tuned
 
 
-@dataclass(frozen=True)
-class Tried:
-    """What was tried on the way, for ``options.json``: starts, learning rates, arms."""
-
-    candidates: Sequence[Mapping[str, object]] = ()
-    trials: Sequence[Mapping[str, object]] = ()
-    arms: Sequence[Mapping[str, object]] = ()
+def _nothing() -> None:
+    """Keep no model before the end: another one stands."""
 
 
 def conclude_run(
@@ -233,8 +258,9 @@ def _tune(
     # without a loop (strategy head) nobody has answered the request yet
     ended = tuned.result.ended if tuned.result else "interrupted" if stop.requested else "finished"
     if ended == "interrupted":
-        calibrate(setup.model, tuned.val_logits, items.val.targets)
-        save_model(current.folder, items.dataset, setup)
+        if not current.is_reopened:
+            calibrate(setup.model, tuned.val_logits, items.val.targets)
+            save_model(current.folder, items.dataset, setup)
         raise KeyboardInterrupt(stop.signal_number)
     return tuned, trials
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.events import emit
+from headstart.recipes.afterwards import tell_next
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
@@ -187,9 +186,10 @@ def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
             if budget.left > ENOUGH_LEFT * (budget_seconds or 0.0):
                 limit.call_off()  # what is trained from here on ends by its own deadline
             complete(current, dataset, setup, budget, look, searches_rate=is_searched)
+            current.folder.finish()
     path = current.folder.path
     company.send("done", path=str(path))
-    emit("next", command=next_command(path, dataset))
+    tell_next(current, dataset)
     return Run(path, own)
 
 
@@ -266,13 +266,6 @@ def look_of(setup: TrainingSetup, options: CommonOptions, *, is_own: bool = Fals
     is_read = start.pretrained_on is not None and not is_own
     said = replace(training_options(options), input_size=setup.size)
     return Look(start if is_read else None, said, setup.texts)
-
-
-def next_command(path: Path, dataset: Dataset) -> str:
-    """Return the command that comes after a run."""
-    from headstart.tasks import argument_of
-
-    return f"headstart predict {shlex.quote(str(path))} {argument_of(dataset.schema)}"
 
 
 def settle_auto(

@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from headstart.events import emit
+from headstart.recipes.afterwards import tell_next
 from headstart.recipes.audited import with_audits
 from headstart.recipes.dry_run import refuse_resume, say_real_run
-from headstart.recipes.finetune import finetune_on_all, next_command, settle_auto
+from headstart.recipes.finetune import finetune_on_all, settle_auto
 from headstart.recipes.hard_limit import ENOUGH_LEFT, ends_without, last_moment
 from headstart.recipes.on_all import OnAll, check_on_all
 from headstart.recipes.options import FinetuneOptions, FitOptions, takes
@@ -160,12 +161,12 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
                 from headstart.recipes.straight import go_straight
 
                 ranked = chosen["candidates"]
-                go_straight(current, dataset, ranked, budget, texts, options, settled)
+                more = go_straight(current, dataset, ranked, budget, texts, options, settled)
             else:
-                search(current, dataset, chosen["candidates"], made, budget, texts, settled)
+                more = search(current, dataset, chosen["candidates"], made, budget, texts, settled)
     path = current.folder.path
     company.send("done", path=str(path))
-    emit("next", command=next_command(path, dataset))
+    tell_next(current, dataset, more)
     return Run(path)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.events import emit
 from headstart.recipes.audited import with_estimates
-from headstart.recipes.complete import Tried, conclude_run, note_former
+from headstart.recipes.complete import READ_AGAIN, STANDS, Tried, conclude_run, note_former
 from headstart.recipes.findings import tell_findings
 from headstart.training.options.strategies import AUTO
 from headstart.training.options.training_options import training_options
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from headstart.tuning.together import Together
     from headstart.types import Dataset, Inputs, SplitName
 
-_STANDS = (
-    "What the finished run handed over is still the best on val. It stands with its figures, and "
-    "the test split was not read again."
-)
-_READ_AGAIN = (
-    "The test split is read once more, for the new model alone; the figures of the one before are "
-    "replaced, and did not decide."
-)
-
 
 def search(
     current: Session,
@@ -46,7 +37,7 @@ def search(
     budget: Budget,
     texts: TextCache | None,
     asked: FitOptions,
-) -> None:
+) -> str | None:
     """Search from ranked starts, evaluate what was found, and write the run folder.
 
     Args:
@@ -59,6 +50,9 @@ def search(
         texts: What the run keeps of its texts.
         asked: What the user said, without an ``auto`` but that of the strategy.
 
+    Returns:
+        Why a larger budget may give more; None where nothing says so.
+
     Raises:
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
@@ -67,25 +61,25 @@ def search(
     from headstart.searching.record import keep_record, read_search, write_search
 
     folder = current.folder
-    is_reopened = bool(current.plan.get("is_reopened"))
-    from headstart.recipes.entrants import entries_of, second_look
+    from headstart.recipes.entrants import entries_of, more_pixels, second_look
 
     ranked = second_look(current, dataset, ranked, budget, texts, asked)
+    ranked = more_pixels(current, dataset, ranked, budget, texts, asked)
     entries = entries_of(ranked, dataset, asked.strategy)
     context, plan = _context(current, dataset, entries, budget, texts, asked)
     _send_search(current, context, asked)
     with plan.stage("samples", budget):
         prices = prepare_prices(context, entries)
-    former = read_search(folder.path, context, prices) if is_reopened else FormerSearch()
+    former = read_search(folder.path, context, prices) if current.is_reopened else FormerSearch()
     with plan.stage("training", budget):
         found, pool = _hold(current, context, entries, prices, screened, former)
     _tell(found, asked.strategy)
     served = _hand_over(current, context, found, former, plan, ranked, asked)
     current.remember()
-    kept = {name: value for name, value in current.plan.items() if name != "is_reopened"}
-    write_search(folder.write, pool, served, kept)
+    write_search(folder.write, pool, served, current.kept_plan)
     keep_record(dataset, pool)
     folder.finish()
+    return found.more
 
 
 def _send_search(current: Session, context: SearchContext, asked: FitOptions) -> None:
@@ -131,11 +125,11 @@ def _hand_over(
     together, served = (None, [winner]) if asked.single else _together(found, dataset, test, budget)
     tried = Tried(candidates=ranked, arms=found.rows)
     if former.served and served == [one for one, _ in former.served]:
-        emit("note", text=_STANDS)
+        emit("note", text=STANDS)
         note_former(current, tried)
         return served
     if former.served:
-        emit("note", text=_READ_AGAIN)
+        emit("note", text=READ_AGAIN)
     look = _look(found, asked, context.texts)
     reserve = _reserve(served, dataset, plan, budget)
     audited = with_late_audits(current, dataset, budget, asked.seed, reserve)
@@ -275,8 +269,9 @@ def _context(
     """Return what all arms share, and the plan that it obeys."""
     from headstart.searching.arms import ArmSpec
     from headstart.searching.context import SearchContext
+    from headstart.searching.ending import TrainingEnd
     from headstart.searching.runner import built
-    from headstart.tuning.planning import plan_tuning
+    from headstart.tuning.planning import conclusion_seconds, plan_tuning
     from headstart.tuning.step_format import open_formats
 
     said = current.plan["options"]
@@ -291,14 +286,18 @@ def _context(
         texts=texts,
         open_options=open_formats(said),
         # while a finished run is gone on with, its model stands with its figures
-        save=_nowhere if current.plan.get("is_reopened") else partial(_save, current, dataset),
+        save=_nowhere if current.is_reopened else partial(_save, current, dataset),
     )
     first = ArmSpec(entries[0].start, entries[0].strategy, size=entries[0].size)
     setup = context.spare[first] = built(first, context)
     plan = plan_tuning(dataset, setup, budget)
     reserve = min(plan.seconds("conclusion"), budget.may_take("conclusion"))
-    reserve += plan.seconds("estimates")
-    return replace(context, deadline=budget.deadline(reserve)), plan
+
+    def needed() -> float:
+        return min(reserve, conclusion_seconds(dataset, setup, budget)) + plan.seconds("estimates")
+
+    end = TrainingEnd(budget, needed)
+    return replace(context, deadline=end.at, end=end), plan
 
 
 def _hold(

@@ -41,6 +41,8 @@ class Session:
         folder: Where everything is written.
         plan: Verb, options, fingerprint, what was settled, and the seconds spent.
         company: The processes that train together, of which this is the main one.
+        is_reopened: Whether a finished run is gone on with: till something is better, what it has
+            handed over stands with its figures.
         decisions: What the run has settled.
         choices: What was decided for the user, each with why; for ``options.json``.
         near_copies: What its audits have found to be nearly the same.
@@ -49,12 +51,15 @@ class Session:
     """
 
     def __init__(self, folder: RunFolder, plan: Mapping[str, Any], company: Company) -> None:
-        from headstart.tuning.decisions import Decisions
+        from headstart.tuning.decisions import INTERRUPTED, REOPENED, Decisions
 
         self.folder = folder
         self.plan = dict(plan)
         self.company = company
-        self.decisions = Decisions(self.plan.setdefault("decisions", {}), self.remember, company)
+        self.is_reopened = bool(self.plan.get("is_reopened"))
+        before = REOPENED if self.is_reopened else INTERRUPTED
+        records = self.plan.setdefault("decisions", {})
+        self.decisions = Decisions(records, self.remember, company, before)
         self.choices: list[dict[str, object]] = []
         self.near_copies: list[Sequence[tuple[Spot, ...]]] = []
         self.late_audits: list[str] = []
@@ -66,6 +71,11 @@ class Session:
         """Write the plan as it stands."""
         self.plan["spent_seconds"] = self.spent_before_resume + time.monotonic() - self._started
         self.folder.write_json("state/plan.json", self.plan)
+
+    @property
+    def kept_plan(self) -> dict[str, Any]:
+        """The plan as a finished run leaves it to one with a larger budget."""
+        return {name: value for name, value in self.plan.items() if name != "is_reopened"}
 
     def listener(self, kind: str, fields: dict[str, object]) -> None:
         """Keep choices, log events, and keep count of the time spent."""
@@ -162,7 +172,7 @@ def _note_begun(current: Session, command: Sequence[str]) -> None:
     Whoever opens a folder that was left half done finds there how it was made. A finished run that
     is gone on with keeps its own until the end.
     """
-    if current.plan.get("is_reopened"):
+    if current.is_reopened:
         return
     record = {"verb": current.plan["verb"], "command": list(command), "finished_at": None}
     told = {"options": current.plan["options"], "choices": current.choices}

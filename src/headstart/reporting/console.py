@@ -243,6 +243,7 @@ class Console:
     ) -> None:
         self.stream: TextIO = sys.stderr if stream is None else stream
         self.next_command: str | None = None
+        self._also: list[Mapping[str, str]] = []
         self._clock = clock
         self._screen = _screen_for(self.stream, is_own=stream is None)
         self._tasks: dict[str, _Task] = {}
@@ -268,6 +269,7 @@ class Console:
             self._check = _checked(fields)
         elif kind == "next":
             self.next_command = str(fields["command"])
+            self._also = list(fields.get("also") or [])  # type: ignore[call-overload]
         elif kind == "stage":
             self._finish_all()  # a stage begins where the one before has ended
             self._screen.say(str(fields["text"]), "bold")
@@ -324,12 +326,14 @@ class Console:
         self._screen.stop()
 
     def say_next(self, default: str | None = None) -> None:
-        """Print the next command to type, the last line of a verb.
+        """Print the next command to type, the last line of a verb, after others that may do.
 
         Args:
             default: The command where the verb named none; None prints nothing then.
         """
         command = self.next_command or default
+        for other in self._also:
+            self._screen.say(f"also: {other['command']}  ({other['why']})", "cyan")
         if command:
             self._screen.say(f"next: {command}", "bold cyan")
 

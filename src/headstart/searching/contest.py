@@ -7,8 +7,7 @@ their weights; a third of them three times as far; and the best one to its end, 
 Where time is left the next best follows. Val decides which is handed over, item by item
 (``finalists``). Everything that depends on the clock is a decision of the run, so that one that was
 interrupted goes on with the same arms at the step where each stood; one that was finished plans
-anew, and what it had made counts (``pool.FormerSearch``). Several processes advance an arm each
-(``crew``). Left out: several brackets.
+anew, and what it had made counts (``pool.FormerSearch``). Left out: several brackets.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from headstart.errors import StartError
 from headstart.events import emit
 from headstart.model import run_batches
 from headstart.searching.arms import (
@@ -34,6 +32,8 @@ from headstart.searching.bracket import plan_arms, plan_heads
 from headstart.searching.context import Contender, Found, SearchContext
 from headstart.searching.crew import Crew, Job, JobOutcome
 from headstart.searching.growing import grow_anew
+from headstart.searching.judging import told_steps
+from headstart.searching.more import what_more
 from headstart.searching.pool import FormerSearch, ModelPool
 from headstart.searching.prices import WANTED_STEPS, Prices
 from headstart.searching.refit import refit_on_all
@@ -42,6 +42,7 @@ from headstart.training.company import Company
 from headstart.training.options.strategies import AUTO
 from headstart.tuning.budget import SHARES
 from headstart.tuning.decisions import Decided
+from headstart.tuning.in_time import STEPS_LIBRARY, unread_seconds
 from headstart.tuning.setup import TrainingSetup
 from headstart.tuning.solving import solver_of
 
@@ -98,6 +99,8 @@ class _Contest:
         self.screened, self.crew, self.former = screened, crew, former
         self.pool = ModelPool(context.dataset, former)
         self.dropped: list[ArmSpec] = []
+        assert context.end is not None, "a contest knows when it has to end"
+        self.end = context.end
         first = entries[0]  # by whose passes the end was planned
         self.each = prices.each(ArmSpec(first.start, first.strategy, size=first.size))
 
@@ -105,8 +108,10 @@ class _Contest:
         """Solve, halve, train to the end, choose."""
         if self.context.asked.strategy == AUTO:
             self._solve()
+        self.end.settle()  # by what was measured in use since it was planned
         ordered = self._halve()
         self._train(ordered)
+        self.end.settle()
         self._look_again()
         self._blend()
         self._lengthen()
@@ -118,8 +123,12 @@ class _Contest:
     @property
     def _left(self) -> float:
         """Seconds until all training has ended; infinite without a budget."""
-        deadline = self.context.deadline
-        return float("inf") if deadline is None else deadline - time.monotonic()
+        return self.end.left
+
+    @property
+    def _left_for_steps(self) -> float:
+        """The same without what is read before the first step of all."""
+        return self._left - unread_seconds(STEPS_LIBRARY, self.context.budget)
 
     # What is solved for, without steps.
 
@@ -139,13 +148,12 @@ class _Contest:
 
     def _put_by(self, specs: Sequence[ArmSpec]) -> None:
         """Put time by for the test passes of what is slower than all before it."""
-        if self.context.deadline is None:
+        if self.end.at is None:
             return
         slowest = max([self.each, *(self.prices.each(spec) for spec in specs)])
         more = 2 * len(self.context.dataset.test) * (slowest - self.each)
-        more, self.each = self.context.budget.load * more, slowest
-        self.context = replace(self.context, deadline=self.context.deadline - more)
-        self.crew.deadline = self.context.deadline
+        self.end.put_by(self.context.budget.load * more)
+        self.each = slowest
 
     # What learns by steps.
 
@@ -153,9 +161,10 @@ class _Contest:
         """Compare the arms in rungs; return those to train to their end, the best first."""
         few = FEW_STEPS if self.pool.contenders or self.screened else 0
         has_head = bool(self.pool.contenders)
+        left = self._left_for_steps
         plan = self.context.decisions.settle(
             "arms",
-            lambda: plan_arms(self.context, self.entries, self.prices, self._left, few, has_head),
+            lambda: plan_arms(self.context, self.entries, self.prices, left, few, has_head),
         )
         arms = [ArmSpec(**spec) for spec in plan["arms"]]
         self.dropped = [ArmSpec(**spec) for spec, _ in plan["dropped"]]
@@ -263,9 +272,10 @@ class _Contest:
 
             def decide(spec: ArmSpec = spec) -> Decided[dict[str, Any] | None]:
                 self.prices.measure_again(spec)
-                found = self.prices.affordable(spec, self._left)
+                left = self._left_for_steps
+                found = self.prices.affordable(spec, left)
                 cost = self.prices.cost(found)
-                can = cost.affordable(self._left / _MARGIN)
+                can = cost.affordable(left / _MARGIN)
                 is_enough = can >= min(cost.num_steps, WANTED_STEPS)
                 return Decided(asdict(found) if is_enough else None)
 
@@ -284,12 +294,7 @@ class _Contest:
         if contender is None or one.standing is None:
             self.pool.tell(one.spec, one.standing, one.why or "diverged")
             return
-        if (result := contender.tuned.result) is not None:
-            planned, _ = contender.setup.recipe.length(len(contender.train))
-            note = f"{result.state.step} of {planned} steps"
-            if result.ended == "early":
-                note += ", then val no longer gained"
-        self.pool.tell(one.spec, one.standing, note)
+        self.pool.tell(one.spec, one.standing, told_steps(contender) or note)
         self._add(contender, one.spec)
 
     def _blend(self) -> None:
@@ -378,16 +383,11 @@ class _Contest:
 
     def _choose(self) -> Found:
         pool = self.pool
-        if not pool.contenders:
-            notes = "; ".join(f"{name} {row['note']}" for name, row in pool.rows.items())
-            raise StartError(
-                f"Not one model could be made: {notes or 'no start has a way of learning'}. "
-                f"Expected one. Raise --budget, or name other starts with --starts."
-            )
         winner, why = pool.best()
         others = [c for c in pool.contenders if c is not winner]
-        again = self._refit(winner)
-        return Found(winner, why, others, list(pool.rows.values()), again)
+        more = what_more(winner, [spec.name for spec in pool.specs.values()], self.dropped)
+        rows = list(pool.rows.values())
+        return Found(winner, why, others, rows, self._refit(winner), more)
 
     def _refit(self, winner: Contender) -> str | None:
         """Fit what is solved for on val too, where that pays and there is time."""
@@ -397,4 +397,4 @@ class _Contest:
         needed = 0.0 if solver_of(winner.setup).keeps_time else self.prices.head_seconds(spec)
         if 2 * needed > max(0.0, self._left):
             return None
-        return refit_on_all(winner, deadline=self.context.deadline)
+        return refit_on_all(winner, deadline=self.end.at)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from headstart.searching.arms import ArmSpec
+from headstart.searching.ending import TrainingEnd
 from headstart.training.contract import never
 from headstart.training.options.common_options import CommonOptions
 from headstart.tuning.arm import Tuned
@@ -32,6 +33,7 @@ class SearchContext:
         device: Where to run.
         budget: The budget.
         deadline: ``time.monotonic()`` value by which all training has ended; None for no limit.
+        end: Knows it better as passes turn out; None in a worker, which is told.
         decisions: What the run has settled.
         state: Folder of the arms' checkpoints.
         texts: What the run keeps of its texts.
@@ -52,6 +54,7 @@ class SearchContext:
     stop_requested: Callable[[], bool] = never
     open_options: frozenset[str] = frozenset()
     save: Callable[[Contender], None] = lambda contender: None
+    end: TrainingEnd | None = None
     spare: MutableMapping[ArmSpec, TrainingSetup] = field(default_factory=dict)
 
 
@@ -89,6 +92,7 @@ class Found:
         others: The other models that were trained to their end, or solved for.
         rows: One an arm, for ``options.json``.
         refitted: Why the winner was fitted again, on train and val; None where it was not.
+        more: Why a larger budget may give more; None where nothing says so.
     """
 
     winner: Contender
@@ -96,3 +100,4 @@ class Found:
     others: Sequence[Contender] = ()
     rows: Sequence[dict[str, object]] = field(default_factory=tuple)
     refitted: str | None = None
+    more: str | None = None

@@ -87,12 +87,17 @@ class Crew:
 
     def __init__(self, context: SearchContext, prices: Prices, company: Company) -> None:
         self.prices, self.company = prices, company
-        self.deadline, self._stop_requested = context.deadline, context.stop_requested
+        self._deadline, self._stop_requested = context.deadline, context.stop_requested
         # an arm that waits outlives the block in which a worker listens for signals
         self.context = replace(context, stop_requested=lambda: self._stop_requested())
         self._runners: dict[ArmSpec, ArmRunner] = {}
         self._ranks: dict[ArmSpec, int] = {}
         self._fitted: dict[tuple[str, int | None, bool], Probe | None] = {}
+
+    @property
+    def deadline(self) -> float | None:
+        """``time.monotonic()`` value by which all training has ended; a worker is told it."""
+        return self._deadline if self.context.end is None else self.context.end.at
 
     def is_begun(self, spec: ArmSpec) -> bool:
         """Return whether an arm would go on from where it stood."""
@@ -160,7 +165,7 @@ class Crew:
         self._stop_requested = stop_requested
         now = time.monotonic()
         left, ends = message["left"], message["ends"]
-        self.deadline = None if left is None else now + left
+        self._deadline = None if left is None else now + left
         jobs = [
             Job(ArmSpec(**told["spec"]), told["to_step"], told["seconds"], told["needed"])
             for told in message["jobs"]

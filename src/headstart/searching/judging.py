@@ -28,6 +28,15 @@ def figures_of(standing: Standing | None) -> dict[str, object]:
     }
 
 
+def told_steps(one: Contender) -> str:
+    """Return how many steps a model has taken, as its arm tells it; empty where it needed none."""
+    if (result := one.tuned.result) is None:
+        return ""
+    planned, _ = one.setup.recipe.length(len(one.train))
+    early = ", then val no longer gained" if result.ended == "early" else ""
+    return f"{result.state.step} of {planned} steps{early}"
+
+
 def judged_on(one: Contender, ids: np.ndarray) -> Finalist:
     """Judge a model on some of its val items."""
     place_of = {int(id_): place for place, id_ in enumerate(one.val.ids)}

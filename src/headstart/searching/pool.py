@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from headstart.errors import StartError
 from headstart.searching.arms import ArmSpec
 from headstart.searching.context import Contender
 from headstart.searching.finalists import Finalist, choose_finalist, is_surely_lower
@@ -108,7 +109,17 @@ class ModelPool:
         }
 
     def best(self) -> tuple[Contender, str]:
-        """Return the model to hand over, and why."""
+        """Return the model to hand over, and why.
+
+        Raises:
+            StartError: If not one was made, saying what became of each arm.
+        """
+        if not self.contenders:
+            notes = "; ".join(f"{name} {row['note']}" for name, row in self.rows.items())
+            raise StartError(
+                f"Not one model could be made: {notes or 'no start has a way of learning'}. "
+                f"Expected one. Raise --budget, or name other starts with --starts."
+            )
         best, why = choose_finalist(self._finalists())
         return next(c for c in self.contenders if c.name == best.name), why
 

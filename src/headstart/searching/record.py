@@ -28,6 +28,7 @@ from headstart.searching.finalists import Finalist
 from headstart.searching.made import made_spec, read_made, write_knowledge
 from headstart.searching.pool import FormerModel, FormerSearch, ModelPool
 from headstart.searching.prices import Prices
+from headstart.searching.short_arms import WAY
 from headstart.starts import find_start
 from headstart.storage.curves import digest_of, keep_curves
 from headstart.storage.records import READING_FILES
@@ -36,10 +37,10 @@ from headstart.types import Dataset
 
 FOLDER = "search"
 SERVED = "served"  # in the state of a run that is gone on with: the models of the one before
-_PLAN, _MODELS, _ARRAYS = "plan.json", "models.json", "models.safetensors"
+PLAN, _MODELS, _ARRAYS = "plan.json", "models.json", "models.safetensors"
 _BEFORE = ", before"  # the name of a model that a finished run serves
 # What a larger budget decides anew; all else holds: the start, the samples, how arms stood.
-_OF_THE_CLOCK = ("heads", "arms", "time for ")
+_OF_THE_CLOCK = ("heads", "arms", "time for ", "time to ")
 
 
 def write_search(
@@ -72,7 +73,7 @@ def write_search(
     models = {"models": records, "served": names, "rows": list(pool.rows.values())}
     write(f"{FOLDER}/{_ARRAYS}", save({n: np.ascontiguousarray(a) for n, a in arrays.items()}))
     write(f"{FOLDER}/{_MODELS}", json.dumps(models).encode())
-    write(f"{FOLDER}/{_PLAN}", json.dumps(dict(plan), indent=2).encode())
+    write(f"{FOLDER}/{PLAN}", json.dumps(dict(plan), indent=2).encode())
 
 
 def keep_record(dataset: Dataset, pool: ModelPool) -> None:
@@ -108,13 +109,30 @@ def keep_record(dataset: Dataset, pool: ModelPool) -> None:
 def reopened(folder: Path) -> dict[str, Any]:
     """Put by the models that a finished run serves; return its plan, open where the clock decided.
 
+    Of a run without a contest nothing is put by: its model stands in the folder (``former_way``).
+
     Args:
         folder: The run folder; its state is there, and holds no plan.
 
     Raises:
         OSError: If the disk is full, or a file is missing.
     """
-    plan: dict[str, Any] = json.loads((folder / FOLDER / _PLAN).read_text())
+    plan: dict[str, Any] = json.loads((folder / FOLDER / PLAN).read_text())
+    if any((folder / FOLDER).glob("[0-9]*")):
+        _put_by(folder)
+    kept = {name: one for name, one in plan["decisions"].items() if not _is_open(name, one)}
+    return {**plan, "decisions": kept, "is_reopened": True}
+
+
+def _is_open(name: str, record: Mapping[str, Any]) -> bool:
+    """Return whether a larger budget decides something anew: by the clock, or for want of time."""
+    if name == WAY:
+        return not any(row["score"] is not None for row in record["value"]["arms"])
+    return name.startswith(_OF_THE_CLOCK)
+
+
+def _put_by(folder: Path) -> None:
+    """Copy the models that a run folder serves into its state."""
     members = sorted((folder / "members").glob("[0-9]*"), key=lambda path: int(path.name))
     for number, source in enumerate(members or [folder], 1):
         place = folder / "state" / SERVED / str(number)
@@ -123,8 +141,6 @@ def reopened(folder: Path) -> dict[str, Any]:
         for file in [*source.iterdir(), *(folder / FOLDER / str(number)).iterdir()]:
             if file.is_file() and _is_of_model(file.name):
                 shutil.copyfile(file, place / file.name)
-    kept = {n: r for n, r in plan["decisions"].items() if not n.startswith(_OF_THE_CLOCK)}
-    return {**plan, "decisions": kept, "is_reopened": True}
 
 
 def _is_of_model(name: str) -> bool:

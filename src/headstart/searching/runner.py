@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,17 +150,19 @@ class ArmRunner:
                 setup = built(self.spec, context)
                 budget = context.budget
                 each = budget.load * seconds_per_sample(setup, context.dataset, budget)
-                arm = Arm(setup, self.train, self.val, self._conditions(each))
+                arm = Arm(setup, self.train, self.val, self._conditions(setup, each))
                 arm.start(self.fitted)
             self.fitted = arm.fitted
             self._arm = arm
         return self._arm
 
-    def _conditions(self, each: float) -> Conditions:
+    def _conditions(self, setup: TrainingSetup, each: float) -> Conditions:
         context, spec = self.context, self.spec
+        end = context.end
         return Conditions(
             checkpoints=self._checkpoints,
             deadline=context.deadline,
+            move_deadline=None if end is None else partial(end.moved, setup),
             seconds_per_sample=each,
             stop_requested=context.stop_requested,
             decisions=context.decisions.within(spec.name),

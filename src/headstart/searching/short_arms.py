@@ -55,6 +55,7 @@ from headstart.types import Dataset, Inputs, Rows
 
 Row = dict[str, object]
 
+WAY = "way"  # the decision: what is trained to its end
 MOST_STARTS = 2  # of those that screening has scored, the best first
 _SURE = 2.0  # standard errors by which another way than the first must be better
 _FEWEST_STEPS = 20  # of a short training; fewer say nothing
@@ -158,7 +159,7 @@ def choose_way(contest: Contest, ranked: Sequence[str], *, num_processes: int = 
             return _decided(first, None, [], why)
         return _hold(contest, first, ranked[:MOST_STARTS])
 
-    return contest.decisions.settle("way", decide)
+    return contest.decisions.settle(WAY, decide)
 
 
 def _decided(way: TuningWay, rate: float | None, arms: list[Row], why: str) -> Decided[ChosenWay]:
@@ -295,12 +296,12 @@ def _trained(contest: Contest, way: TuningWay, seconds: float) -> ShortArm:
     tuned = arm.finish()
     if tuned.result is not None and tuned.result.ended == "interrupted":
         raise StopRequested
-    errors, score = _judged(setup.model, tuned.val_logits, val)
+    errors, score = judged_items(setup.model, tuned.val_logits, val)
     took = tuned.result.state.step if tuned.result else 0
     return ShortArm(way, rate, errors, score, time.monotonic() - began, f"{took:,} steps")
 
 
-def _judged(
+def judged_items(
     model: Model, logits: Rows, val: Inputs
 ) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Return how far off each validation sample is, and what a person reads of all of them."""

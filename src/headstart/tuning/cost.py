@@ -57,7 +57,8 @@ def seconds_per_sample(
 
 def note_pass(setup: TrainingSetup, budget: Budget, each: float) -> None:
     """Keep what a sample took in a real pass, in seconds, where that is less than was measured."""
-    budget.measured(_key(setup), lambda: each, again=True)
+    if each > 0:  # less than the clock can tell says nothing
+        budget.measured(_key(setup), lambda: each, again=True)
 
 
 def _key(setup: TrainingSetup) -> tuple[object, ...]:

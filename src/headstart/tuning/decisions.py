@@ -18,6 +18,9 @@ from headstart.training.company import ALONE, Company
 
 T = TypeVar("T")
 
+INTERRUPTED = "chosen before the run was interrupted"
+REOPENED = "chosen before the finished run was gone on with"
+
 
 class Record(TypedDict):
     """A decision as the plan keeps it: its value, how it is told, why, and what it holds for."""
@@ -54,6 +57,7 @@ class Decisions:
         records: What was settled before, as ``keep`` has written it; grows with every decision.
         keep: Writes ``records``; called whenever they have grown.
         company: The processes that train together: the main one settles, and tells the workers.
+        before: What is said of what an earlier attempt has settled.
     """
 
     def __init__(
@@ -61,10 +65,11 @@ class Decisions:
         records: dict[str, Record] | None = None,
         keep: Callable[[], None] = _nowhere,
         company: Company = ALONE,
+        before: str = INTERRUPTED,
     ) -> None:
         self.records = {} if records is None else records
         self._former = set(self.records)
-        self._keep, self._company = keep, company
+        self._keep, self._company, self._before = keep, company, before
 
     def holds(self, name: str, given: object = None) -> bool:
         """Return whether something is settled already, under the same circumstances.
@@ -86,7 +91,7 @@ class Decisions:
         """
         if self.holds(name, given):
             if name in self._former:
-                self._tell(name, "chosen before the run was interrupted")
+                self._tell(name, self._before)
             found: T = self.records[name]["value"]
             return found
         decided = compute()

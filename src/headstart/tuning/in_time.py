@@ -14,10 +14,14 @@ from headstart.errors import HeadstartError
 from headstart.events import emit
 from headstart.tuning.budget import Budget
 from headstart.tuning.cut_off import cut_off
+from headstart.tuning.slowness import slowness
 
 # Seconds of one idle core that reading a library takes (AMD EPYC without bf16 units, files in
 # memory: 1.7 to 2.0). Three others' programs on the same core have made it twenty.
-READING_SECONDS = {"sklearn": 2.0}
+READING_SECONDS = {"sklearn": 2.0, "torch._dynamo": 1.5}
+# What the first optimizer of a process reads: PyTorch's compiler, 900 modules. On a machine twenty
+# times slower that took 24 s of 30, for a network for which six were left.
+STEPS_LIBRARY = "torch._dynamo"
 
 Told = TypeVar("Told")
 
@@ -31,11 +35,11 @@ def unread_seconds(library: str | None, budget: Budget) -> float:
 
     Args:
         library: In ``READING_SECONDS``, or None.
-        budget: Says how busy the machine is.
+        budget: Says how busy the machine is; one may be slow without being busy.
     """
     if library is None or library in sys.modules:
         return 0.0
-    return READING_SECONDS[library] * budget.load
+    return READING_SECONDS[library] * max(budget.load, slowness(budget.load))
 
 
 def in_time(
