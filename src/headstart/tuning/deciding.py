@@ -181,6 +181,8 @@ def settle_deciding(
         emit("choice", name="answers", value="the cheapest", why="costs are given")
     if task.finds_texts:
         return _found(task, outputs, targets)
+    if task.tells_words:
+        return task.tuned(outputs, targets), record
     if asked.coverage:
         told = as_groups(groups, len(targets))
         plain = deciding == PLAINLY

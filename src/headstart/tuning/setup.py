@@ -6,6 +6,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
+from headstart.tuning.dictionary import known_words_of
 from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.texts import TextCache, text_cache
 from headstart.tuning.word_probe import check_words, check_writes, no_pair
@@ -210,6 +212,7 @@ def _encoder(
         if find_task(dataset.schema.task).matches_texts
         else (),
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
+        known_words=partial(known_words_of, dataset),
         seed=options.seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)
