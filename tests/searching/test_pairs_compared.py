@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from small_captions import PAIR, pair_run, write_flickr
 import headstart as hs
 from headstart.cli import main
 from headstart.errors import OptionError
-from headstart.ranking import screen_untrained
+from headstart.ranking import Candidate, screen_untrained
+from headstart.ranking.untrained import _ordered
 from headstart.searching.short_arms import Contest, TuningWay, _strategies, _try
 from headstart.starts import find_start
 from headstart.starts.candidates import candidate_starts
@@ -19,6 +21,7 @@ from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decisions
+from headstart.types import Figure
 
 
 @pytest.fixture(scope="module")

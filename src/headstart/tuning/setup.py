@@ -126,7 +126,8 @@ def set_up(
         StartError: If the start cannot be built for these data, or in the time that is left.
         OptionError: If an option is out of range.
     """
-    check_strategy(start, find_strategy(options.strategy))
+    strategy = find_strategy(options.strategy)
+    check_strategy(start, strategy)
     seed = options.seed
     texts = texts or text_cache(dataset, Budget(None), seed=seed)
     if isinstance(module, Encoder):
@@ -145,8 +146,9 @@ def set_up(
             f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
             "name one target with --label."
         )
-    if find_strategy(options.strategy).adapters:
-        add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
+    if strategy.adapters:
+        rank, alpha = options.lora_rank, options.lora_alpha
+        add_lora(encoder, rank=rank, alpha=alpha, is_in_four_bits=strategy.is_in_four_bits)
     recipe = recipe_for(
         start,
         options,
