@@ -20,12 +20,20 @@ from headstart.errors import Interrupted, PackageMissing
 from headstart.events import listen
 from headstart.starts.four_bits import FourBitLinear
 
+# NormalFloat4, appendix E of Dettmers et al. 2023
+LEVELS = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+    0.7229568362236023, 1.0,
+)  # fmt: skip
 SAID = {"strategy": "qlora", "device": "cpu", "batch_size": 8, "learning_rate": 1e-3}
 
 
-def _data() -> hs.Dataset:
+def _data(folder) -> hs.Dataset:
     labels = [("ant", "bee")[i % 2] for i in range(N)]
-    return hs.load(pd.DataFrame({"text": TEXTS, "label": labels}), label="label")
+    pd.DataFrame({"text": TEXTS, "label": labels}).to_csv(folder / "texts.csv", index=False)
+    return hs.load(str(folder / "texts.csv"), label="label")
 
 
 def _tiny_llama(folder, texts):
@@ -51,19 +59,33 @@ def test_without_bitsandbytes_it_is_said_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(extras, "find_spec", lambda n: None if n == "bitsandbytes" else real(n))
     start = str(save_bert(tmp_path / "bert", TEXTS))
     with pytest.raises(PackageMissing, match=r"'qlora' needs 'bitsandbytes'.*headstart\[qlora\]"):
-        hs.finetune(_data(), start=start, out=str(tmp_path / "run"), **SAID)
+        hs.finetune(_data(tmp_path), start=start, out=str(tmp_path / "run"), **SAID)
+
+
+def _nearest(weight: torch.Tensor) -> torch.Tensor:
+    """Return each weight as the nearest of the 16 numbers of the paper, block by block."""
+    flat = weight.reshape(-1)
+    found = torch.empty_like(flat)
+    for first in range(0, len(flat), 64):
+        block = flat[first : first + 64]
+        largest = block.abs().max()
+        levels = torch.tensor(LEVELS) * largest
+        found[first : first + 64] = levels[(block[:, None] - levels).abs().argmin(dim=1)]
+    return found.reshape(weight.shape)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sizes", [(192, 80), (64, 64), (33, 7), (32, 48), (1, 1)])
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_a_layer_computes_and_hands_back_what_its_floats_do(has_bias):
+def test_a_layer_computes_and_hands_back_what_its_floats_do(has_bias, sizes):
     pytest.importorskip("bitsandbytes")
     torch.manual_seed(0)
-    linear = nn.Linear(192, 80, bias=has_bias)
+    linear = nn.Linear(*sizes, bias=has_bias)
+    nn.init.normal_(linear.weight)
     layer = FourBitLinear(linear)
     plain = layer.restored()
-    assert (plain.weight - linear.weight).abs().mean() < 0.1 * linear.weight.abs().mean()
-    inputs = torch.randn(3, 5, 192, requires_grad=True)
+    torch.testing.assert_close(plain.weight.data, _nearest(linear.weight.data), atol=1e-6, rtol=0)
+    inputs = torch.randn(3, 5, sizes[0], requires_grad=True)
     other = inputs.detach().clone().requires_grad_()
     outputs, wanted = layer(inputs), plain(other)
     torch.testing.assert_close(outputs, wanted)
@@ -71,14 +93,15 @@ def test_a_layer_computes_and_hands_back_what_its_floats_do(has_bias):
     wanted.square().sum().backward()
     torch.testing.assert_close(inputs.grad, other.grad)
     assert not list(layer.parameters())
-    size = sum(buffer.nbytes for buffer in layer.buffers())
-    assert size < 0.17 * sum(p.nbytes for p in linear.parameters())
+    if sizes[0] * sizes[1] > 4_000:
+        size = sum(buffer.nbytes for buffer in layer.buffers())
+        assert size < 0.17 * sum(p.nbytes for p in linear.parameters())
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(inputs).dtype == torch.bfloat16
     state = layer.state_dict()
     assert set(state) == set(linear.state_dict())
     assert torch.equal(state["weight"], plain.weight)
-    again = FourBitLinear(nn.Linear(192, 80, bias=has_bias))
+    again = FourBitLinear(nn.Linear(*sizes, bias=has_bias))
     again.load_state_dict(state)  # rounding what is rounded changes no bit
     assert torch.equal(again.packed, layer.packed)
     assert torch.equal(again(inputs), outputs)
@@ -90,7 +113,9 @@ def test_a_layer_computes_and_hands_back_what_its_floats_do(has_bias):
 def test_a_run_of_it_is_one_of_adapters_beside_rounded_floats(tmp_path):
     pytest.importorskip("bitsandbytes")
     start = save_bert(tmp_path / "bert", TEXTS)
-    run = hs.finetune(_data(), start=str(start), num_steps=30, out=str(tmp_path / "run"), **SAID)
+    run = hs.finetune(
+        _data(tmp_path), start=str(start), num_steps=30, out=str(tmp_path / "run"), **SAID
+    )
     assert run.options["recipe"]["strategy"] == "qlora"
     assert run.metrics["test"]["figures"]["accuracy"]["value"] > 0.9
     opened = hs.open(run.path)
@@ -98,7 +123,7 @@ def test_a_run_of_it_is_one_of_adapters_beside_rounded_floats(tmp_path):
     weights, own = load_file(run.path / "model.safetensors"), load_file(start / "model.safetensors")
     (name,) = [n for n in weights if n.endswith("layer.0.intermediate.dense.base_layer.weight")]
     before = own["encoder.layer.0.intermediate.dense.weight"]
-    assert 0 < (weights[name] - before).abs().mean() < 0.15 * before.abs().mean()
+    assert 0 < (weights[name] - before).abs().mean() < 0.12 * before.abs().mean()
     assert torch.equal(FourBitLinear(_linear(weights[name])).weight_of(), weights[name])
     again = hs.evaluate(str(run.path), quiet=True).metrics["test"]["figures"]
     assert again["accuracy"] == run.metrics["test"]["figures"]["accuracy"]
@@ -126,7 +151,7 @@ def test_a_decoder_learns_so_and_goes_on_after_a_stop_to_the_bit(tmp_path):
 
     whole = hs.finetune(str(path), **said, out=str(tmp_path / "whole"))
     figures = {n: one["value"] for n, one in whole.metrics["before_after"]["figures"].items()}
-    assert figures[start] < 0.9 * min(v for n, v in figures.items() if n != start), figures
+    assert figures["fine-tuned"] < 0.9 * figures["start as it is"], figures
     with listen(stop), pytest.raises(Interrupted):
         hs.finetune(str(path), **said, out=str(tmp_path / "parts"))
     parts = hs.finetune(str(path), **said, out=str(tmp_path / "parts"), resume=True)

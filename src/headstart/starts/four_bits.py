@@ -61,8 +61,9 @@ class FourBitLinear(nn.Module):
     def _take(self, weight: Tensor) -> None:
         from bitsandbytes.functional import quantize_4bit
 
+        # flat: on a CPU rows that do not fill their blocks are read back wrongly
         self.packed, state = quantize_4bit(
-            weight.contiguous(), blocksize=_BLOCK, compress_statistics=False, quant_type=_KIND
+            weight.reshape(-1), blocksize=_BLOCK, compress_statistics=False, quant_type=_KIND
         )
         self.scales, self.levels = state.absmax, state.code
 
@@ -72,13 +73,14 @@ class FourBitLinear(nn.Module):
 
         state = QuantState(
             self.scales,
-            shape=torch.Size((self.out_features, self.in_features)),
+            shape=torch.Size((self.out_features * self.in_features,)),
             code=self.levels,
             blocksize=_BLOCK,
             quant_type=_KIND,
             dtype=self._dtype,
         )
         found: Tensor = dequantize_4bit(self.packed, state)
+        found = found.reshape(self.out_features, self.in_features)
         return found if dtype is None else found.to(dtype)
 
     def forward(self, inputs: Tensor) -> Tensor:
