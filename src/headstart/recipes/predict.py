@@ -233,11 +233,10 @@ def _predict_usable(run: Run, samples: Any, names: list[str]) -> list[Prediction
     if bad:
         from headstart.preprocessing.bad_samples import first_few
 
-        modality = run.schema.modality
-        noun = "row" if run.schema.beside or modality == "table" else modality
-        sentence = f"{len(bad):,} of {len(names):,} {noun}s left out: {first_few(bad)}."
+        facts = run.schema.facts
+        sentence = f"{len(bad):,} of {len(names):,} {facts.nouns} left out: {first_few(bad)}."
         if not found:
-            raise DataError(f"No {noun} can be used. {sentence} Give whole {noun}s.")
+            raise DataError(f"No {facts.noun} can be used. {sentence} Give whole {facts.nouns}.")
         tell_findings([Finding("unreadable", "warning", [b.name for b in bad], sentence)])
     waiting: dict[str, deque[BadSample]] = {}
     for one in bad:

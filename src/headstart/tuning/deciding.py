@@ -179,10 +179,8 @@ def settle_deciding(
         deciding = Deciding(costs=tuple(map(tuple, matrix.tolist())))
         record["costs"] = {"classes": list(schema.classes), "matrix": matrix.tolist()}
         emit("choice", name="answers", value="the cheapest", why="costs are given")
-    if task.finds_texts:
+    if task.finds_texts or task.tells_words:
         return _found(task, outputs, targets)
-    if task.tells_words:
-        return task.tuned(outputs, targets), record
     if asked.coverage:
         told = as_groups(groups, len(targets))
         plain = deciding == PLAINLY
@@ -198,8 +196,9 @@ def settle_deciding(
 
 
 def _found(task: Task, outputs: Rows, targets: Rows) -> tuple[Deciding, dict[str, Any]]:
-    """Return from which lead on a span is said; always, where every question has an answer."""
-    deciding, bare = task.tuned(outputs, targets), [not one.texts for one in array_of(targets)]
+    """Return from which lead on a span is said, or to which power its probability is raised."""
+    deciding = task.tuned(outputs, targets)
+    bare = [] if task.tells_words else [not one.texts for one in array_of(targets)]
     if not any(bare) or deciding.least_lead is None:
         return deciding, {}
     num, lead = int(sum(bare)), deciding.least_lead
