@@ -236,3 +236,10 @@ def test_documents_end_sentences_where_no_blank_line_does(tmp_path):
     begin = "-DOCSTART- -X- O O\n"
     (tmp_path / "a.txt").write_text("\n".join(begin + part for part in parts))
     assert _same(load(str(tmp_path / "a.txt")), words, tags)
+
+
+@pytest.mark.parametrize("line", ["d", "d\tO\tO"])
+def test_in_a_few_lines_too_the_ragged_one_is_said(tmp_path, line):
+    (tmp_path / "few.conll").write_text(f"a\tB-X\nb\tO\n\nc\tO\n{line}\n")
+    with pytest.raises(DataError, match=rf"Line 5 of few.conll has {1 + line.count(chr(9))} col"):
+        load(str(tmp_path / "few.conll"))

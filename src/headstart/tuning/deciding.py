@@ -2,8 +2,7 @@
 
 All of it but costs is read off val once and stored with the model, so that ``predict``,
 ``evaluate``, a bundle and a server decide alike. Val's probabilities are those of temperatures that
-have not seen the item. Of a head that was fitted again on train and val it is the model before that
-is read, which has learned from less: what holds of it holds of the other rather more.
+have not seen the item; of a head that was fitted again on train and val, those of the one before.
 """
 
 from __future__ import annotations

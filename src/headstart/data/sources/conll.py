@@ -56,12 +56,14 @@ def is_conll(path: Path) -> bool:
         return False
     some = [_cells(line) for line in words[:_ENOUGH]]
     width, num = Counter(map(len, some)).most_common(1)[0]
-    if width < 2 or len(some) - num > len(some) // _FEW_ODD:
+    num_odd = len(some) - num
+    if width < 2 or num_odd > max(1, len(some) // _FEW_ODD):
         return False
     some = [cells for cells in some if len(cells) == width]  # the others are refused by their place
     tags = [_tag_of(cells) for cells in some]
-    if not blank and (len(set(tags)) < 2 or not all(map(_ENTITY.fullmatch, tags))):
-        return False
+    is_of_entities = len(set(tags)) > 1 and all(map(_ENTITY.fullmatch, tags))
+    if not is_of_entities and (not blank or num_odd > (num + num_odd) // _FEW_ODD):
+        return False  # of a few lines, or without a blank one, tags of entities alone are sure
     return all(_TAG.fullmatch(tag) for tag in tags) and not any(" " in cells[0] for cells in some)
 
 
