@@ -93,3 +93,16 @@ def test_a_task_tells_spans_by_the_power_that_is_kept_with_the_model():
     assert task.deciding_by(kept).entities(outputs)[1] == pytest.approx(plain**0.5)
     with pytest.raises(ValueError, match="deciding"):
         Deciding.from_json({"span_power": -1.0}, 3)
+
+
+def test_few_long_texts_among_many_short_ones_are_told_alike(monkeypatch):
+    draw, meaning = np.random.default_rng(3), TagSet.of_entities(5)
+    lengths = [*draw.integers(1, 9, 60).tolist(), 300, 3, 120, 7]
+    rows = Ragged.of([draw.dirichlet(np.full(5, 0.3), size=n) for n in lengths])
+    found = entities_of(decode(Ragged(np.log(rows.flat + 1e-30), rows.offsets), meaning), meaning)
+    whole = span_chances(rows, found, meaning)
+    monkeypatch.setattr("headstart.evaluation.span_chances._AT_ONCE", 200)
+    np.testing.assert_allclose(span_chances(rows, found, meaning), whole, atol=1e-12)
+    assert len(whole) == len(found.row) > 100
+    none = entities_of(Ragged.of([np.zeros(2, np.int64)]), meaning)
+    assert span_chances(rows, none, meaning).shape == (0,)

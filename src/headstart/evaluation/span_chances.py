@@ -23,7 +23,7 @@ import numpy as np
 from headstart.evaluation.entities import Entities, TagSet
 from headstart.types.ragged import Ragged
 
-_AT_ONCE = 256  # texts
+_AT_ONCE = 1_000_000  # numbers of texts that are padded to the longest of them
 _LEAST = 1e-12
 _POWERS = (0.02, 50.0)
 _FEWEST = 10  # entities of val; fewer say nothing of how sure they should be
@@ -42,13 +42,18 @@ def span_chances(probabilities: Ragged, found: Entities, meaning: TagSet) -> np.
     """
     chances = np.ones(len(found.row), np.float64)
     rows = np.unique(found.row)
-    for start in range(0, len(rows), _AT_ONCE):
-        lot = rows[start : start + _AT_ONCE]
-        places = np.flatnonzero((found.row >= lot[0]) & (found.row <= lot[-1]))
+    widths = probabilities.lengths[rows] * probabilities.flat.shape[1]
+    by_length = np.argsort(widths, kind="stable")
+    begin = 0
+    while begin < len(rows):
+        sizes = widths[by_length[begin:]] * np.arange(1, len(rows) - begin + 1)
+        num = max(1, int(np.searchsorted(sizes, _AT_ONCE, side="right")))
+        lot = np.sort(rows[by_length[begin : begin + num]])
+        places = np.flatnonzero(np.isin(found.row, lot))
         own = np.searchsorted(lot, found.row[places])
         some = Entities(own, found.start[places], found.end[places], found.type[places])
-        chosen = probabilities[lot]
-        chances[places] = _of_some(chosen, some, meaning)
+        chances[places] = _of_some(probabilities[lot], some, meaning)
+        begin += num
     return chances
 
 

@@ -34,12 +34,11 @@ def readable_rows(
     table = preprocess.rows
     if not isinstance(table, TablePreprocess):
         return samples, names, []
-    has_columns = hasattr(samples, "columns") or hasattr(samples, "column_names")
-    rows = samples if has_columns or isinstance(samples, Mapping) else list(samples)
-    if isinstance(rows, list) and not all(isinstance(row, Mapping) for row in rows):
-        return rows, names, []
-    if isinstance(rows, Mapping):
-        return rows, names, []
+    is_table = hasattr(samples, "columns") or hasattr(samples, "column_names")
+    rows = samples if is_table or isinstance(samples, Mapping) else list(samples)
+    is_listed = isinstance(rows, list) and all(isinstance(row, Mapping) for row in rows)
+    if not is_table and not is_listed:
+        return rows, names, []  # refused where they are read
     listed = IncomingRows.of(rows)
     called = [f"row {i + 1}" for i in range(len(listed))] if names is None else list(names)
     if len(called) != len(listed):
