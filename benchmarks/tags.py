@@ -8,6 +8,7 @@ left out of train.
     python benchmarks/tags.py run OUT/wnut17 --start pip/all-minilm-l6-v2 --budget 9m --out RUN
     python benchmarks/tags.py table RUN …                  # their figures as rows
     python benchmarks/tags.py solvers OUT/wnut17           # who solves for the linear tagger
+    python benchmarks/tags.py spans RUN OUT/wnut17         # how far probabilities of spans hold
 """
 
 from __future__ import annotations
@@ -97,6 +98,44 @@ def compare_solvers(data: str) -> None:
         told(f"each tag, SGD, alpha {1 / strength:g}", val @ weight.T + bias, began)
 
 
+def compare_chances(run: str, data: str) -> None:
+    """Hold three probabilities of each span that is told of test against whether it is right."""
+    import numpy as np
+
+    import headstart as hs
+    from headstart.evaluation import entities_of, span_chances
+    from headstart.model import model_outputs, run_batches
+    from headstart.types.ragged import Ragged
+
+    model, dataset = hs.open(run).model, hs.load(data)
+    meaning = model.task.meaning(model.num_outputs)
+
+    def told(name: str) -> tuple[Ragged, Ragged]:
+        inputs = model.encoder.preprocess.prepare(dataset, name)
+        return model_outputs(model, run_batches(model, inputs, model)), inputs.targets
+
+    plain = model.task.deciding_by(model.task.deciding.__class__())
+    power = plain.tuned(*told("val")).span_power or 1.0
+    outputs, wanted = told("test")
+    decided = plain.decisions(outputs)
+    found = entities_of(decided, meaning)
+    is_right = found.among(entities_of(wanted, meaning))
+    of_tag = outputs.whole[np.arange(len(decided.whole)), decided.whole]
+    starts = (decided.offsets - decided.offsets[0])[found.row]
+    spans = zip(starts + found.start, starts + found.end, strict=True)
+    least = np.array([of_tag[a:b].min() for a, b in spans])
+    exact = span_chances(outputs, found, meaning)
+    print(f"{len(is_right):,} spans, {is_right.mean():.3f} of them right; power {power:.2f}")
+    rows = {"the least sure word": least, "exactly it": exact, "to val's power": exact**power}
+    for name, chances in rows.items():
+        kept = np.clip(chances.astype(np.float64), 1e-6, 1 - 1e-6)
+        loss = -np.where(is_right, np.log(kept), np.log1p(-kept)).mean()
+        order = np.array_split(np.argsort(chances), 10)
+        gaps = [len(o) * abs(chances[o].mean() - is_right[o].mean()) for o in order if len(o)]
+        error = sum(gaps) / len(chances)
+        print(f"| {name} | {chances.mean():.3f} | {loss:.3f} | {error:.3f} |")
+
+
 def show(runs: list[str]) -> None:
     """Print a row a run."""
     for each in runs:
@@ -127,11 +166,16 @@ def main() -> None:
     asked.add_argument("--seed", type=int, default=0)
     verbs.add_parser("table").add_argument("runs", nargs="+")
     verbs.add_parser("solvers").add_argument("data")
+    held = verbs.add_parser("spans")
+    held.add_argument("run")
+    held.add_argument("data")
     said = parser.parse_args()
     if said.verb == "data":
         write_data(said.out)
     elif said.verb == "solvers":
         compare_solvers(said.data)
+    elif said.verb == "spans":
+        compare_chances(said.run, said.data)
     elif said.verb == "run":
         run(said.data, said.start, said.budget, said.out, said.seed)
     else:

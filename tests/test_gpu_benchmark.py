@@ -73,7 +73,7 @@ def test_all_parts_together_fit_into_ten_minutes_and_name_every_strategy(gpu: Mo
 
     names = [part.name for part in gpu.PARTS]
     assert {name for name in names if name.startswith("strategy-")} == {
-        f"strategy-{name}" for name in STRATEGIES
+        f"strategy-{name}" for name, one in STRATEGIES.items() if not one.is_in_four_bits
     }
     assert {"compile", "prefix", "cifar10", "mnist"} <= set(names)
     assert gpu.parse([]).limit < 600

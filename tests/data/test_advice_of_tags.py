@@ -71,6 +71,11 @@ CASES = {
         r"Line \d+ of a.conll has 1 columns.*: 'w30'.* Correct the line",
         lambda d: is_tagged(load(lines(d))),
     ),
+    "no blank line": Case(
+        lambda d: load(lines(d, lambda c: c.replace("\n\n", "\n"))),
+        r"a.conll has no blank line between its 240 words.* Put one behind the last word of each",
+        lambda d: is_tagged(load(lines(d))),
+    ),
     "files with tags and without": Case(
         lambda d: two_files(d, are_alike=False),
         r"has a tag for each word and .* has none; .* Give them in one form",

@@ -198,3 +198,48 @@ def test_tags_that_are_too_few_in_every_row_are_refused_by_the_first(heard):
         load(frame)
     assert load(frame.assign(ner_tags=tags)).schema.task == "token-classification"
     heard(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["IOB", "BIOES"])
+@pytest.mark.parametrize("name", ["a.conll", "names.txt", "eng.train"])
+def test_lines_of_words_without_a_blank_one_are_known_and_what_is_missing_is_said(
+    tmp_path, scheme, name
+):
+    words, tags = _many(12)
+    if scheme == "BIOES":
+        tags = [[tag.replace("I-", "E-").replace("B-PER", "S-PER") for tag in row] for row in tags]
+    (tmp_path / name).write_text(_lines(words, tags).replace("\n\n", "\n"))
+    number = sum(map(len, words))
+    with pytest.raises(DataError, match=rf"no blank line between its {number:,} words"):
+        load(str(tmp_path / name))
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for split in ("train.txt", "test.txt"):
+        (folder / split).write_text((tmp_path / name).read_text())
+    with pytest.raises(DataError, match=r"test.txt has no blank line"):
+        load(str(folder))
+
+
+def test_two_columns_that_are_no_tags_of_entities_are_no_words(tmp_path):
+    rows = ["good\tB-12", "bad\tC-13", *(f"text {i}\tB-{i}" for i in range(20))]
+    (tmp_path / "grades.txt").write_text("\n".join(rows))
+    with pytest.raises(DataError, match="is not a table"):
+        load(str(tmp_path / "grades.txt"))
+    (tmp_path / "one.txt").write_text("\n".join(f"word{i}\tO" for i in range(20)))
+    with pytest.raises(DataError, match="is not a table"):
+        load(str(tmp_path / "one.txt"))
+
+
+def test_documents_end_sentences_where_no_blank_line_does(tmp_path):
+    words, tags = _many()
+    parts = _lines(words, tags).strip().split("\n\n")
+    begin = "-DOCSTART- -X- O O\n"
+    (tmp_path / "a.txt").write_text("\n".join(begin + part for part in parts))
+    assert _same(load(str(tmp_path / "a.txt")), words, tags)
+
+
+@pytest.mark.parametrize("line", ["d", "d\tO\tO"])
+def test_in_a_few_lines_too_the_ragged_one_is_said(tmp_path, line):
+    (tmp_path / "few.conll").write_text(f"a\tB-X\nb\tO\n\nc\tO\n{line}\n")
+    with pytest.raises(DataError, match=rf"Line 5 of few.conll has {1 + line.count(chr(9))} col"):
+        load(str(tmp_path / "few.conll"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from small_captions import PAIR, pair_run, write_flickr
 import headstart as hs
 from headstart.cli import main
 from headstart.errors import OptionError
-from headstart.ranking import screen_untrained
+from headstart.ranking import Candidate, screen_untrained
+from headstart.ranking.untrained import _ordered
 from headstart.searching.short_arms import Contest, TuningWay, _strategies, _try
 from headstart.starts import find_start
 from headstart.starts.candidates import candidate_starts
@@ -19,6 +21,7 @@ from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decisions
+from headstart.types import Figure
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,25 @@ def test_pairs_of_this_machine_are_tried_and_no_start_of_images_alone(run):
     data = hs.load(**run.data["source"])
     found = [one.address for one in candidate_starts(data, 1)]
     assert all("+" in address for address in found)
+    assert found[0] == "scratch/simple-cnn+scratch/bert-tiny"  # a model is there soonest
     assert found[-1].startswith("scratch/simple-cnn+")
+
+
+def _scored(address: str, value: float, spread: float) -> Candidate:
+    score = Figure(value, value - spread, value + spread)
+    return Candidate(find_start(address), None, "full", "recall", score, 0.0, 0.0, "")
+
+
+def test_pairs_that_chance_tells_apart_are_tuned_in_the_order_of_trying():
+    small, large = PAIR, "pip/efficientnet-lite0+scratch/bert-tiny"
+    untold = _scored("scratch/simple-cnn+pip/all-minilm-l6-v2", math.nan, 0.0)
+    level = [_scored(small, 0.01, 0.02), untold, _scored(large, 0.02, 0.02)]
+    found = [one.start.address for one in _ordered(level, 1.0, matches=True)]
+    assert found == [small, large, untold.start.address]
+    knows = [_scored(small, 0.01, 0.02), _scored(large, 0.4, 0.02)]
+    assert [c.start.address for c in _ordered(knows, 1.0, matches=True)] == [large, small]
+    writers = [_scored(small, 3.0, 1.0), _scored(large, 2.9, 1.0)]
+    assert [c.start.address for c in _ordered(writers, -1.0, matches=False)] == [large, small]
 
 
 def test_a_head_is_refused_before_anything_is_read(run, tmp_path):

@@ -71,7 +71,7 @@ def save_run(path: Path, encoder: Encoder, data_name: str = "films") -> Path:
 def test_text_starts_are_listed():
     starts = list_starts("text")
     addresses = [start.address for start in starts]
-    names = ("bert-tiny", "bert-small", "tfidf", "linear-tagger")
+    names = ("bert-tiny", "bert-small", "tfidf", "linear-tagger", "dictionary")
     scratch = [f"scratch/{name}" for name in names]
     writers = ["pip/smollm2-135m-instruct", "scratch/gpt-tiny", "scratch/seq2seq-tiny"]
     assert {*writers, "pip/all-minilm-l6-v2", *scratch, *CURATED} == set(addresses)

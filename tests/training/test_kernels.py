@@ -100,12 +100,68 @@ def test_attention_is_computed_in_fp32_and_comes_back_in_bf16():
     assert torch.equal(found, expected.to(torch.bfloat16))
     found.float().sum().backward()
     assert query.grad.dtype == torch.float32
-    # with dropout there is no fused kernel, and nothing to replace
-    with torch.autocast("cpu", torch.bfloat16), OwnKernels():
-        torch.manual_seed(0)
-        found = F.scaled_dot_product_attention(*narrow, dropout_p=0.5)
+
+
+@pytest.mark.parametrize("is_bool", [True, False])
+@pytest.mark.parametrize("has_scale", [True, False])
+def test_attention_that_drops_weights_is_the_plain_one_in_bf16(is_bool, has_scale):
     torch.manual_seed(0)
-    assert torch.equal(found, F.scaled_dot_product_attention(*narrow, dropout_p=0.5))
+    query, key, value = (torch.randn(2, 3, 9, 8, requires_grad=True) for _ in range(3))
+    hidden = torch.rand(2, 1, 9, 9) < 0.2
+    hidden[..., 0] = False
+    mask = ~hidden if is_bool else torch.zeros(hidden.shape).masked_fill(hidden, -1e9)
+    said = {"attn_mask": mask, "scale": 0.3} if has_scale else {"attn_mask": mask}
+    weights = torch.linspace(-1, 1, query.numel()).view_as(query)
+
+    def run(dropout, *contexts):
+        for part in (query, key, value):
+            part.grad = None
+        for context in contexts:
+            context.__enter__()
+        found = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, **said)
+        for context in reversed(contexts):
+            context.__exit__(None, None, None)
+        (found.float() * weights).sum().backward()
+        return [found.detach().float(), *(part.grad for part in (query, key, value))]
+
+    def own():
+        return torch.autocast("cpu", torch.bfloat16), OwnKernels()
+
+    expected = run(0.0)
+    for ours, theirs in zip(run(1e-7, *own()), expected, strict=True):  # nothing falls
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.02
+    draws = [run(0.3, *own()) for _ in range(400)]
+    for place, theirs in enumerate(expected):  # on average nothing is lost
+        mean = torch.stack([draw[place] for draw in draws]).mean(0)
+        assert float((mean - theirs).norm() / theirs.norm()) < 0.1
+    first, again = (torch.manual_seed(7) and run(0.3, *own()) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_attention_that_drops_weights_keeps_less_and_only_plain_cases_are_taken():
+    query = torch.randn(4, 6, 48, 16, requires_grad=True)
+
+    def kept(*contexts, **said):
+        sizes = {}
+
+        def pack(tensor):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        for context in contexts:
+            context.__enter__()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            F.scaled_dot_product_attention(query, query, query, dropout_p=0.1, **said)
+        for context in reversed(contexts):
+            context.__exit__(None, None, None)
+        return sum(sizes.values())
+
+    bf16 = torch.autocast("cpu", torch.bfloat16)
+    plain = kept(bf16)
+    assert kept(torch.autocast("cpu", torch.bfloat16), OwnKernels()) < 0.6 * plain
+    causal = kept(torch.autocast("cpu", torch.bfloat16), OwnKernels(), is_causal=True)
+    assert causal == pytest.approx(kept(torch.autocast("cpu", torch.bfloat16), is_causal=True))
+    assert kept(OwnKernels()) == kept()  # nothing in fp32
 
 
 def test_stepping_runs_the_format_of_the_recipe(recipe):

@@ -63,6 +63,7 @@ from headstart.evaluation.records import ClassScores, Scores, comparison_to_json
 from headstart.evaluation.rejection import parse_rejection, tune_rejection
 from headstart.evaluation.repeats import over_folds, over_seeds
 from headstart.evaluation.shares import share_of
+from headstart.evaluation.span_chances import span_chances, tune_power
 from headstart.evaluation.thresholds import parse_goal, tune_threshold
 from headstart.evaluation.translations import (
     TextCounts,
@@ -144,8 +145,10 @@ __all__ = [
     "share_of",
     "sigmoid",
     "softmax",
+    "span_chances",
     "thinned",
     "token_figures",
+    "tune_power",
     "tune_rejection",
     "tune_threshold",
     "value_sums",

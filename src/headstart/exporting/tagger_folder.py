@@ -51,7 +51,7 @@ def export_tagger(model: Model, folder: str | Path, *, texts: Sequence[str]) -> 
     target, preprocess = Path(folder), model.encoder.preprocess
     if not isinstance(preprocess, WordPreprocess):
         raise ExportError(
-            f"The model from '{model.encoder.start.address}' is a linear tagger, of which "
+            f"The model from '{model.encoder.start.address}' reads words without tokens, of which "
             "transformers has no class. Expected a transformers encoder. Export it with --to "
             "onnx, or fine-tune from an encoder such as 'pip/all-minilm-l6-v2'."
         )

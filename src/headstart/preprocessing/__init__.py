@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from headstart.preprocessing.for_sequences import SequencePreprocess, SequenceTokens
     from headstart.preprocessing.for_tables import TablePreprocess, fit_table
     from headstart.preprocessing.for_texts import TermPreprocess, TokenPreprocess
-    from headstart.preprocessing.for_word_features import WordFeaturePreprocess, WordFeatures
+    from headstart.preprocessing.for_word_features import (
+        KnownWordPreprocess,
+        WordFeaturePreprocess,
+        WordFeatures,
+    )
     from headstart.preprocessing.for_words import WordPreprocess, WordTokens
     from headstart.preprocessing.images import decode_one
     from headstart.preprocessing.inputs import Cells, Terms, Tokens
@@ -56,6 +60,7 @@ _PLACES = {
     "joined_preprocess": "headstart.preprocessing.for_joined",
     "JoinedInputs": "headstart.preprocessing.for_joined",
     "JoinedPreprocess": "headstart.preprocessing.for_joined",
+    "KnownWordPreprocess": "headstart.preprocessing.for_word_features",
     "PairPreprocess": "headstart.preprocessing.for_pairs",
     "PairTermPreprocess": "headstart.preprocessing.for_pairs",
     "Pixels": "headstart.preprocessing.decoded",
@@ -92,6 +97,7 @@ __all__ = [
     "ImageTexts",
     "JoinedInputs",
     "JoinedPreprocess",
+    "KnownWordPreprocess",
     "NamedInput",
     "PairPreprocess",
     "PairTermPreprocess",

@@ -1,11 +1,14 @@
-"""Texts as features of their words, for a linear tagger: no token, and nothing is cut."""
+"""Texts as features of their words, for what tags without tokens; nothing is cut.
+
+A linear tagger has what words look like, a dictionary what it knows of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -18,10 +21,9 @@ from headstart.preprocessing.for_texts import (
 )
 from headstart.preprocessing.for_words import NO_WORDS, listed_words
 from headstart.preprocessing.json_records import check_column, damaged, read_record
+from headstart.preprocessing.known_words import read_known_words
 from headstart.preprocessing.word_features import (
     MOST_FEATURES,
-    WIDTH,
-    FeatureTable,
     read_features,
 )
 from headstart.preprocessing.word_places import CUTS, CutAt, with_words
@@ -31,12 +33,31 @@ from headstart.types.ragged import Ragged
 _COUNTS = "word_counts"
 
 
+class WordTable(Protocol):
+    """What numbers the features of words: at most ``width`` of each, from 1 to ``num_features``."""
+
+    width: int
+
+    @property
+    def num_features(self) -> int:
+        """How many are known, D."""
+        ...
+
+    def rows(self, sentences: Sequence[Sentence]) -> np.ndarray:
+        """Return those of M words, one text after the other, int64, shape (M, F)."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Return the file that rebuilds it, by name."""
+        ...
+
+
 @dataclass(frozen=True)
 class WordFeatures(PlainInputs):
     """The features of the words of texts.
 
     Attributes:
-        features: int64, N rows of (W, ``WIDTH``), numbers of a ``FeatureTable``.
+        features: int64, N rows of (W, F), numbers of a ``WordTable``, F being its width.
         sentences: The texts themselves, with the places of their words.
         targets: As in ``Split.targets``; empty for predicting.
         ids: int64, shape (N,).
@@ -67,7 +88,7 @@ class WordFeatures(PlainInputs):
         return self.lengths
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return one batch, int64 (B, W, ``WIDTH``), 0 where a text has no more words.
+        """Return one batch, int64 (B, W, F), 0 where a text has no more words.
 
         Args:
             places: int64, shape (B,), positions of the wanted texts.
@@ -85,7 +106,7 @@ class WordFeaturePreprocess(TextPreprocess):
         cut: How a text is cut into words that are not given.
     """
 
-    table: FeatureTable
+    table: WordTable
     column: str | None = None
     cut: CutAt = "words"
     kind: ClassVar[str] = "word_features"
@@ -98,12 +119,14 @@ class WordFeaturePreprocess(TextPreprocess):
     @property
     def inputs(self) -> tuple[NamedInput, ...]:
         """Numbers of features, a row a word."""
-        return (NamedInput(self.kind, "int64", ("words", WIDTH), (self.num_features + 1,)),)
+        return (
+            NamedInput(self.kind, "int64", ("words", self.table.width), (self.num_features + 1,)),
+        )
 
     @property
     def exported_inputs(self) -> tuple[NamedInput, ...]:
         """The same: an exported network tells of words, whatever texts they stand in."""
-        return (NamedInput(self.kind, "int64", (WIDTH,), (self.num_features + 1,)),)
+        return (NamedInput(self.kind, "int64", (self.table.width,), (self.num_features + 1,)),)
 
     def batch(self, inputs: Inputs, places: np.ndarray) -> dict[str, np.ndarray]:
         """Return the words of texts one after the other, and how many each has.
@@ -161,3 +184,18 @@ class WordFeaturePreprocess(TextPreprocess):
     def files(self) -> dict[str, bytes]:
         """Return the file of the features."""
         return self.table.files()
+
+
+@dataclass(frozen=True)
+class KnownWordPreprocess(WordFeaturePreprocess):
+    """What a dictionary says of each word: one feature, the number of a tag."""
+
+    kind: ClassVar[str] = "known_words"
+
+    @classmethod
+    def from_json(
+        cls, record: Mapping[str, Any], folder: Path | None, origin: str
+    ) -> KnownWordPreprocess:
+        """Return what ``to_json`` and ``files`` wrote."""
+        table = read_known_words(demand_folder(folder, origin), record["num_features"], origin)
+        return cls(table, record["column"], record["cut"])

@@ -19,6 +19,10 @@ KINDS: PlacedTable[type[Preprocess]] = PlacedTable(
             "headstart.preprocessing.for_word_features",
             "WordFeaturePreprocess",
         ),
+        "known_words": (
+            "headstart.preprocessing.for_word_features",
+            "KnownWordPreprocess",
+        ),
         "dialogues": ("headstart.preprocessing.for_dialogues", "DialoguePreprocess"),
         "sequences": ("headstart.preprocessing.for_sequences", "SequencePreprocess"),
         "terms": ("headstart.preprocessing.for_texts", "TermPreprocess"),

@@ -104,7 +104,12 @@ class FeatureTable:
 
     Args:
         features: All of them, in the order of their numbers, from 1 on.
+
+    Attributes:
+        width: Features of a word at the most.
     """
+
+    width = WIDTH
 
     def __init__(self, features: Sequence[str]) -> None:
         self.features = list(features)

@@ -4,7 +4,8 @@ What writes tells the tokens of some validation targets from those before them, 
 counted a byte of these texts, so that tokenizers can differ. Pairs of encoders find images and
 captions of val by one another (zero-shot). Random weights know nothing: beside them any start that
 knows the language is better; and pairs whose projections are random find no more than chance, so
-that their order says nothing, and short trainings decide (``searching.short_arms``).
+that their scores say nothing: the quickest comes first, and where there is time for them short
+trainings decide (``searching.short_arms``).
 
 Left out: training any of them for a moment.
 """
@@ -102,7 +103,26 @@ def screen_untrained(
         found.append(Candidate(start, setup.size, strategy.name, metric, score, each, took, ""))
     if not found:
         raise StartError(" ".join(reasons))
-    return sorted(found, key=lambda one: (math.isnan(one.score.value), -sign * one.score.value))
+    return _ordered(found, sign, matches=task.matches_texts)
+
+
+def _ordered(found: Sequence[Candidate], sign: float, *, matches: bool) -> list[Candidate]:
+    """Return candidates, the best first; pairs that chance tells apart as they were tried.
+
+    Two encoders that were never brought together find by chance what they find, and the one with
+    the luckiest captions is no better than the others: then the quickest, which is tried first.
+
+    Args:
+        found: As they were tried.
+        sign: 1 where a higher score is better, else -1.
+        matches: Whether images and texts are to find one another.
+    """
+    best_first = sorted(found, key=lambda c: (math.isnan(c.score.value), -sign * c.score.value))
+    if not matches:
+        return best_first
+    lead = best_first[0].score
+    level = [c for c in found if c.score.high >= lead.low and c.score.low <= lead.high]
+    return [*level, *(c for c in best_first if c not in level)]
 
 
 def _as_it_is(setup: TrainingSetup, dataset: Dataset, seed: int) -> tuple[Inputs, Rows, Figure]:

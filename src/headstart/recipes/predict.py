@@ -99,7 +99,7 @@ def predict(
             installed, or out is no file that can be written so.
         RunFolderError: If the run folder holds no model, or explanations that nobody has checked,
             or that name no more than chance would.
-        DataError: If a file does not exist, or is not what the model reads. Of several images,
+        DataError: If a file does not exist, or is not what the model reads. Of several samples,
             those that cannot be read are named and left out.
 
     Example:
@@ -146,8 +146,8 @@ def predict(
         parts = [(files, None)] if words is None else reader.read(given, how)
         for samples, names in parts:
             rule.num_expected = len(names or ())
-            if names is not None and reader.leaves_out and len(names) > 1:
-                records += _predict_usable(opened, list(samples), names)
+            if names is not None and len(names) > 1:
+                records += _predict_usable(opened, samples, names)
             else:
                 records += opened.predict(samples, names=names)
                 names = names or [one.name for one in records]
@@ -227,15 +227,16 @@ def _tell_empty(records: Sequence[Prediction | BadSample]) -> None:
         emit("note", text=f"{num:,} of {len(texts):,} answers {are} empty: nothing was written.")
 
 
-def _predict_usable(run: Run, images: list[Any], names: list[str]) -> list[Prediction | BadSample]:
-    """Predict the images that can be read and name the others; each in its place."""
-    found, bad = run.predict_usable(images, names=names)
+def _predict_usable(run: Run, samples: Any, names: list[str]) -> list[Prediction | BadSample]:
+    """Predict the samples that can be read and name the others; each in its place."""
+    found, bad = run.predict_usable(samples, names=names)
     if bad:
         from headstart.preprocessing.bad_samples import first_few
 
-        sentence = f"{len(bad):,} of {len(images):,} images left out: {first_few(bad)}."
+        facts = run.schema.facts
+        sentence = f"{len(bad):,} of {len(names):,} {facts.nouns} left out: {first_few(bad)}."
         if not found:
-            raise DataError(f"No image can be used. {sentence} Give whole images.")
+            raise DataError(f"No {facts.noun} can be used. {sentence} Give whole {facts.nouns}.")
         tell_findings([Finding("unreadable", "warning", [b.name for b in bad], sentence)])
     waiting: dict[str, deque[BadSample]] = {}
     for one in bad:

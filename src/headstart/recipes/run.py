@@ -206,8 +206,13 @@ class Run:
             DataError: As ``predict`` does, where nothing is left out.
         """
         from headstart.model import model_outputs
+        from headstart.preprocessing.odd_rows import readable_rows
 
         model, found, left_out = self.ensemble, list[Prediction](), list[BadSample]()
+        if leaves_out:
+            samples, names, left_out = readable_rows(model.preprocess, samples, names)
+            if names is not None and not names:
+                return found, left_out
         for each in model.incoming(samples, names):
             inputs = each[0]
             left_out += inputs.bad_samples

@@ -27,20 +27,23 @@ def _of_images(dataset: Dataset, num_local: int) -> list[Start]:
 def _pairs(num_local: int) -> list[Start]:
     """Return pairs of encoders: local starts of images, each with the smallest for texts.
 
-    Behind them stands a small pair of random weights: small pictures need none.
+    In front of them stands a small pair of random weights: no two encoders that were never brought
+    together find more than chance, and of the small ones a model is there soonest.
     """
     images = [start.address for start in sorted(local_starts("image"), key=_cost)[:num_local]]
     texts = sorted(local_starts("text"), key=lambda start: start.num_parameters)
     text = texts[0].address if texts else "scratch/bert-tiny"
-    found = [find_start(f"{image}+{text}") for image in [*images, "scratch/simple-cnn"]]
-    return [start for start in found if start.is_local]
+    small = "scratch/simple-cnn"
+    pairs = [f"{small}+scratch/bert-tiny", *(f"{image}+{text}" for image in [*images, small])]
+    return [one for one in map(find_start, dict.fromkeys(pairs)) if one.is_local]
 
 
 def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     """Return TF-IDF, then local starts, or a small BERT where its extra is installed.
 
-    Where something is told of each word a linear tagger stands in the place of TF-IDF, where it is
-    found in a text nothing does, and where a text is to be written, no encoder has anything to say.
+    Where something is told of each word a linear tagger and a dictionary stand in the place of
+    TF-IDF, where it is found in a text nothing does, and where a text is to be written, no encoder
+    has anything to say.
     """
     if own := find_task(dataset.schema.task).plain_start:
         return [find_start(own)]
@@ -49,7 +52,8 @@ def _of_texts(dataset: Dataset, num_local: int) -> list[Start]:
     random = [small] if small.is_local and find_spec("transformers") else []
     task = find_task(dataset.schema.task)
     if task.tells_words:  # of a language that no start has read, too
-        return [find_start("scratch/linear-tagger"), *pretrained, *random]
+        plain = [find_start(f"scratch/{name}") for name in ("linear-tagger", "dictionary")]
+        return [*plain, *pretrained, *random]
     if task.finds_texts:
         return [*pretrained, *random]
     return [find_start("scratch/tfidf"), *(pretrained or random)]

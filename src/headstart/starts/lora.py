@@ -24,6 +24,7 @@ from headstart.preprocessing import ImagePreprocess, Preprocess
 from headstart.starts.architecture import Lora
 from headstart.starts.duals.networks import PairNetwork
 from headstart.starts.encoder import DescribedNetwork, Encoder
+from headstart.starts.four_bits import quantise, require_four_bits, restore
 from headstart.tensors import evaluating, find_blocks, seeded
 from headstart.types import WRITING, Start
 
@@ -32,7 +33,13 @@ _MAX_RANK = 1024
 
 
 def add_lora(
-    encoder: Encoder, *, rank: int = 8, alpha: float = 16, dropout: float = 0.0, seed: int = 0
+    encoder: Encoder,
+    *,
+    rank: int = 8,
+    alpha: float = 16,
+    dropout: float = 0.0,
+    seed: int = 0,
+    is_in_four_bits: bool = False,
 ) -> None:
     """Put adapters into an encoder in place, and freeze all else.
 
@@ -45,10 +52,13 @@ def add_lora(
         alpha: The adapter's output is multiplied by ``alpha / rank``.
         dropout: Dropped share of an adapter's input while training.
         seed: Seeds the adapters' random halves.
+        is_in_four_bits: Whether the layers beside them are rounded to four bits (QLoRA); the
+            features are those of the rounded layers then, and the architecture says nothing of it.
 
     Raises:
         StartError: If peft is missing, a value is not possible, there are adapters already, or the
             network has no linear layers in blocks.
+        PackageMissing: If four bits are wanted without bitsandbytes.
     """
     address = encoder.start.address
     if not 1 <= rank <= _MAX_RANK or not alpha > 0 or not 0 <= dropout < 1:
@@ -62,6 +72,8 @@ def add_lora(
             f"'{address}' has adapters already. Expected an encoder without. Merge them first."
         )
     require_text_extra("LoRA", "peft")
+    if is_in_four_bits:
+        require_four_bits()
     from peft import LoraConfig, inject_adapter_in_model
 
     targets = find_targets(encoder)
@@ -75,6 +87,8 @@ def add_lora(
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_(name in learning)
     encoder.architecture["lora"] = asdict(Lora(rank, float(alpha), float(dropout)))
+    if is_in_four_bits:
+        quantise(_adapted(encoder).values())
     encoder.find_layers()
 
 
@@ -86,6 +100,7 @@ def merge_lora(encoder: Encoder) -> None:
     """
     if encoder.architecture.get("lora") is None:
         return
+    restore(_adapted(encoder).values())
     for name, module in _adapted(encoder).items():
         module.merge(safe_merge=True)
         encoder.network.set_submodule(name, module.get_base_layer())

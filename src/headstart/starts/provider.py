@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from headstart.preprocessing import Preprocess, TablePreprocess
+    from headstart.preprocessing.known_words import KnownWords
     from headstart.starts.encoder import Encoder
 
 PoolingChoice = Literal["auto", "native", "mean"]
@@ -62,6 +63,7 @@ class BuildRequest:
             with captions the captions.
         languages: Those of texts and of targets, of a start that is told them by tokens.
         num_outputs: Logits of a sample, for a start that gives these itself.
+        known_words: Learns the dictionary of train, for a start that is one.
         seed: Seeds random weights.
         framing: What becomes of images that are no squares.
         value_range: Values of images of more than 8 bits that become black and white; None for
@@ -89,6 +91,7 @@ class BuildRequest:
     wanted: Sequence[str] = ()
     languages: str | None = None
     num_outputs: int = 1
+    known_words: Callable[[], KnownWords] | None = None
     seed: int = 0
     framing: Framing = "crop"
     value_range: tuple[float, float] | None = None

@@ -9,6 +9,7 @@ from headstart.starts.provider import Provider
 from headstart.starts.tables.providers import TableProvider
 from headstart.starts.texts.decoder_starts import DecoderProvider
 from headstart.starts.texts.providers import (
+    DictionaryProvider,
     TaggerProvider,
     TermsProvider,
     TransformersProvider,
@@ -24,6 +25,7 @@ PROVIDERS: dict[str, Provider] = {
     "transformers": TransformersProvider(),
     "terms": TermsProvider(),
     "tagger": TaggerProvider(),
+    "dictionary": DictionaryProvider(),
     "lite": LiteProvider(),
     "scratch": ScratchProvider(),
     "timm": TimmProvider(),

@@ -29,19 +29,22 @@ from headstart.evaluation import (
     over_all_entities,
     score_entities,
     softmax,
+    span_chances,
+    tune_power,
 )
 from headstart.evaluation.clusters import as_groups
+from headstart.evaluation.entities import Entities
 from headstart.tasks.plain import TextColumn, texts_of
 from headstart.tasks.reading import TargetColumn, Targets
 from headstart.tasks.schemes import OUTSIDE, read_entities
+from headstart.tasks.tag_figures import OF_ENTITIES, OF_TAGS, WORDS
 from headstart.tasks.task import Task
 from headstart.tasks.word_answers import spans_of, told_places, told_spans
-from headstart.tasks.words import Pairing, TaskWords
 from headstart.types import (
     Comparison,
+    Deciding,
     Figure,
     Inputs,
-    Measure,
     Prediction,
     Rows,
     Schema,
@@ -258,6 +261,29 @@ class WordTask(Task):
 
     # What a person reads ------------------------------------------------------------------------
 
+    def entities(self, outputs: Rows) -> tuple[Entities, np.ndarray]:
+        """Return what is told of the words, and how probable each of it is, float64, shape (M,)."""
+        rows = ragged_of(outputs)
+        meaning = self.meaning(rows.flat.shape[1])
+        found = entities_of(ragged_of(self.decisions(rows)), meaning)
+        chances = span_chances(rows, found, meaning)
+        power = self.deciding.span_power
+        return found, chances if power is None else chances**power
+
+    def tuned(self, outputs: Rows, targets: Rows) -> Deciding:
+        """Return how answers are made, with the power that val's entities ask for.
+
+        Args:
+            outputs: Of val.
+            targets: The same.
+        """
+        if not self.is_of_entities:  # a tag of one word is as sure as its temperature makes it
+            return self.deciding
+        plain = self.deciding_by(replace(self.deciding, span_power=None))
+        found, chances = plain.entities(outputs)
+        wanted = entities_of(ragged_of(targets), self.meaning(ragged_of(outputs).flat.shape[1]))
+        return replace(self.deciding, span_power=tune_power(chances, found.among(wanted)))
+
     def predictions(self, names: Sequence[str], outputs: Rows, schema: Schema) -> list[Prediction]:
         """Return the tags of each text, one word after the other."""
         rows = ragged_of(self.decisions(outputs))
@@ -268,11 +294,9 @@ class WordTask(Task):
 
     def predictions_of(self, inputs: Inputs, outputs: Rows, schema: Schema) -> list[Prediction]:
         """Return what is told of each text, with its places in the user's own text."""
-        decided, likely = ragged_of(self.decisions(outputs)), ragged_of(outputs)
-        found = entities_of(decided, self.meaning(len(schema.classes)))
-        sure = Ragged(likely.whole[np.arange(len(decided.whole)), decided.whole], decided.offsets)
+        found, chances = self.entities(outputs)
         sentences: Sequence[Sentence] = getattr(inputs, "sentences", ())
-        spans = spans_of(found, sure, self.types(schema.classes), sentences)
+        spans = spans_of(found, chances, self.types(schema.classes), sentences)
         return [told_spans(name, of) for name, of in zip(inputs.names, spans, strict=True)]
 
     def item_columns(self, targets: Rows, outputs: Rows, schema: Schema) -> dict[str, Any]:
@@ -328,40 +352,10 @@ def _width(rows: Ragged) -> int:
     return largest + 1 + largest % 2  # of entities a type has two tags, and there is one outside
 
 
-_WORDS = TaskWords(
-    told="a tag for each word",
-    one="tag",
-    several="tags",
-    pairing=Pairing(
-        "Gained: texts that only the second has right in every tag; lost: texts that only the "
-        "first has; p: McNemar, exact, on whole texts.",
-        difference="difference in exact match",
-        figure="exact_match",
-    ),
-    mistakes_lead=(
-        "Test texts with most words wrong; entities by the numbers of their words. Look for wrong "
-        "tags among them."
-    ),
-)
-_OF_WORDS = {
-    "accuracy": Measure("accuracy", "share of words with the right tag", unit="percent"),
-    "exact_match": Measure("exact match", "share of texts with every tag right"),
-    "log_loss": Measure("log loss", "lower is better; a word; punishes confident mistakes", False),
-}
 TOKEN_CLASSIFICATION = WordTask(
     name="token-classification",
     is_of_entities=True,
-    figures={
-        "f1_entities": Measure("F1 (entities)", "balance of precision and recall, strict"),
-        "precision_entities": Measure(
-            "precision (entities)", "share of the entities given that are right"
-        ),
-        "recall_entities": Measure(
-            "recall (entities)", "share of the true entities that are given"
-        ),
-        "f1_macro": Measure("F1 (macro)", "mean F1 of the types, rare ones counting the same"),
-        **_OF_WORDS,
-    },
+    figures=OF_ENTITIES,
     headline="f1_entities",
     validation_metric="f1_entities",
     item_loss="log loss",
@@ -370,17 +364,12 @@ TOKEN_CLASSIFICATION = WordTask(
     hub_task="token-classification",
     stratified="stratified by the rarest tag",
     is_smoothed=True,
-    words=_WORDS,
+    words=WORDS,
 )
 TAGGING = WordTask(
     name="tagging",
     is_of_entities=False,
-    figures={
-        "accuracy": _OF_WORDS["accuracy"],
-        "f1_macro": Measure("F1 (macro)", "mean F1 of the tags, rare ones counting the same"),
-        "exact_match": _OF_WORDS["exact_match"],
-        "log_loss": _OF_WORDS["log_loss"],
-    },
+    figures=OF_TAGS,
     headline="accuracy",
     validation_metric="accuracy",
     item_loss="log loss",
@@ -389,5 +378,5 @@ TAGGING = WordTask(
     hub_task="token-classification",
     stratified="stratified by the rarest tag",
     is_smoothed=True,
-    words=_WORDS,
+    words=WORDS,
 )

@@ -5,31 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from headstart.evaluation.entities import Entities
 from headstart.types import Prediction, Sentence, Span
-from headstart.types.ragged import Ragged
 
 _MOST_SHOWN = 40  # entities of one mistake
 NOTHING = "nothing"
 
 
 def spans_of(
-    found: Entities, sure: Ragged, types: Sequence[str], sentences: Sequence[Sentence]
+    found: Entities, chances: np.ndarray, types: Sequence[str], sentences: Sequence[Sentence]
 ) -> list[list[Span]]:
     """Return the spans of each text, in characters of the text.
 
     Args:
         found: Entities of N texts.
-        sure: How sure each word's tag is, N rows.
+        chances: How probable each entity is, shape (M,).
         types: Names of the types.
         sentences: The N texts with the places of their words.
     """
     spans: list[list[Span]] = [[] for _ in sentences]
-    columns = (found.row, found.start, found.end, found.type)
-    for row, start, end, kind in zip(*(c.tolist() for c in columns), strict=True):
+    columns = (found.row, found.start, found.end, found.type, chances)
+    for row, start, end, kind, chance in zip(*(c.tolist() for c in columns), strict=True):
         text = sentences[row]
         first, last = text.spans[start][0], text.spans[end - 1][1]
-        chance = float(sure[row][start:end].min())
         spans[row].append(Span(first, last, types[kind], str(text[first:last]), chance))
     return spans
 

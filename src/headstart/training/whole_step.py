@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from headstart.training.machine.memory import give_back_freed_memory
 from headstart.training.randomness import seed_step
 from headstart.types.ragged import IGNORED
 
@@ -66,6 +67,7 @@ class Accumulation:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._wanted: _Wanted | None = None  # a pass that memory stopped goes on from here
+        self._largest = 0  # numbers in the inputs of the largest pass so far
 
     def __call__(self) -> tuple[Tensor, list[np.ndarray]]:
         """Accumulate the gradients of one step; return its loss, shape (), and its sample ids."""
@@ -92,6 +94,7 @@ class Accumulation:
         ids: list[np.ndarray] = []
         for batch in loop.hooks.batches(loop.state.step, loop.state.micro_batch_size):
             loop.widest = max(loop.widest, len(batch.ids))
+            self._make_room(batch)
             loss = loop.hooks.compute_loss(batch)
             weighed = loss * batch.part if batch.part != 1 else loss
             loop.exchange.expect_gradients(is_last=batch.is_last)
@@ -100,6 +103,18 @@ class Accumulation:
             ids.append(batch.ids)
         assert total is not None
         return total, ids
+
+    def _make_room(self, batch: Batch) -> None:
+        """Give back what smaller passes have freed before one that is larger than all of them.
+
+        What they leave are holes that nothing of this one fits into: texts of growing length would
+        take the memory of the largest pass and that of the holes. It happens a few times a run.
+        """
+        size = sum(tensor.numel() for tensor in batch.inputs)
+        if size > self._largest:
+            self._largest = size
+            if self._loop.device.type == "cpu":
+                give_back_freed_memory()
 
     def _in_two_passes(self, over: OverStep, batches: Sequence[Batch]) -> Tensor:
         """Accumulate the gradients of a loss over the whole step; return this process's part."""

@@ -64,7 +64,9 @@ def note_pass(setup: TrainingSetup, budget: Budget, each: float) -> None:
 def _key(setup: TrainingSetup) -> tuple[object, ...]:
     """Return what the cost of a pass is kept under."""
     encoder = setup.model.encoder
-    return (encoder.start.address, setup.size, setup.strategy.adapters, encoder.mirrors)
+    strategy = setup.strategy
+    how = (strategy.adapters, strategy.is_in_four_bits)
+    return (encoder.start.address, setup.size, *how, encoder.mirrors)
 
 
 def _row_seconds(num_test: int, budget: Budget) -> float:

@@ -2,8 +2,7 @@
 
 All of it but costs is read off val once and stored with the model, so that ``predict``,
 ``evaluate``, a bundle and a server decide alike. Val's probabilities are those of temperatures that
-have not seen the item. Of a head that was fitted again on train and val it is the model before that
-is read, which has learned from less: what holds of it holds of the other rather more.
+have not seen the item; of a head that was fitted again on train and val, those of the one before.
 """
 
 from __future__ import annotations
@@ -179,7 +178,7 @@ def settle_deciding(
         deciding = Deciding(costs=tuple(map(tuple, matrix.tolist())))
         record["costs"] = {"classes": list(schema.classes), "matrix": matrix.tolist()}
         emit("choice", name="answers", value="the cheapest", why="costs are given")
-    if task.finds_texts:
+    if task.finds_texts or task.tells_words:
         return _found(task, outputs, targets)
     if asked.coverage:
         told = as_groups(groups, len(targets))
@@ -196,8 +195,9 @@ def settle_deciding(
 
 
 def _found(task: Task, outputs: Rows, targets: Rows) -> tuple[Deciding, dict[str, Any]]:
-    """Return from which lead on a span is said; always, where every question has an answer."""
-    deciding, bare = task.tuned(outputs, targets), [not one.texts for one in array_of(targets)]
+    """Return from which lead on a span is said, or to which power its probability is raised."""
+    deciding = task.tuned(outputs, targets)
+    bare = [] if task.tells_words else [not one.texts for one in array_of(targets)]
     if not any(bare) or deciding.least_lead is None:
         return deciding, {}
     num, lead = int(sum(bare)), deciding.least_lead

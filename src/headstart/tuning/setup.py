@@ -6,6 +6,7 @@ Every candidate and every fine-tuning is prepared here, in one way.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from headstart.training.options.training_options import TrainingOptions
 from headstart.training.probing.probe import Probe
 from headstart.training.randomness import BOOTSTRAP, generator
 from headstart.tuning.budget import Budget
+from headstart.tuning.dictionary import known_words_of
 from headstart.tuning.first_layer import learn_first_layer
 from headstart.tuning.texts import TextCache, text_cache
 from headstart.tuning.word_probe import check_words, check_writes, no_pair
@@ -124,7 +126,8 @@ def set_up(
         StartError: If the start cannot be built for these data, or in the time that is left.
         OptionError: If an option is out of range.
     """
-    check_strategy(start, find_strategy(options.strategy))
+    strategy = find_strategy(options.strategy)
+    check_strategy(start, strategy)
     seed = options.seed
     texts = texts or text_cache(dataset, Budget(None), seed=seed)
     if isinstance(module, Encoder):
@@ -143,8 +146,9 @@ def set_up(
             f"{len(dataset.schema.parts)}; expected one. Choose scratch/linear or scratch/mlp, or "
             "name one target with --label."
         )
-    if find_strategy(options.strategy).adapters:
-        add_lora(encoder, rank=options.lora_rank, alpha=options.lora_alpha)
+    if strategy.adapters:
+        rank, alpha = options.lora_rank, options.lora_alpha
+        add_lora(encoder, rank=rank, alpha=alpha, is_in_four_bits=strategy.is_in_four_bits)
     recipe = recipe_for(
         start,
         options,
@@ -210,6 +214,7 @@ def _encoder(
         if find_task(dataset.schema.task).matches_texts
         else (),
         num_outputs=find_task(dataset.schema.task).num_outputs(dataset.schema),
+        known_words=partial(known_words_of, dataset),
         seed=options.seed,
     )
     return build_encoder(start, request) if texts is None else texts.build(start, request)

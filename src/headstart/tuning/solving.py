@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from headstart.events import emit
+from headstart.preprocessing import KnownWordPreprocess
 from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.methods import PROBES
 from headstart.training.probing.probe import ORDINARY, Probe, fit_probe
+from headstart.tuning.dictionary import solve_dictionary
 from headstart.tuning.features import features_of, sparse_features
 from headstart.tuning.frozen import FrozenPrefix
 from headstart.tuning.grown import TooManyRowsError, grow, grow_again
@@ -85,6 +87,8 @@ class Solver:
 def solver_of(setup: TrainingSetup) -> Solver:
     """Return how a model is solved for."""
     if setup.model.task.tells_words:
+        if isinstance(setup.preprocess, KnownWordPreprocess):
+            return DICTIONARY
         return TAGGER if setup.model.encoder.is_grown else WORDS
     if setup.model.task.finds_texts:
         return ANSWERS
@@ -332,6 +336,13 @@ TAGGER = Solver(
     False,
     _fit_tagger,
     lambda fitted: f"Tagger: {_told(fitted)}; penalty by {fitted.chosen_by}",
+)
+DICTIONARY = Solver(
+    "Dictionary of train",
+    "checked on",
+    False,
+    lambda job: solve_dictionary(job.setup.model, job.val),
+    lambda fitted: f"Dictionary: {_told(fitted)}",
 )
 ANSWERS = Solver(
     "Linear probe of where answers begin and end",

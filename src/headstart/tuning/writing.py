@@ -94,5 +94,7 @@ def writing_seconds(setup: TrainingSetup, dataset: Dataset, budget: Budget) -> f
         tell_texts(setup.model, some, how=how)
         return (time.monotonic() - began) / len(some)
 
-    key = ("writing", setup.model.encoder.start.address, setup.strategy.adapters)
+    strategy = setup.strategy
+    how = (strategy.adapters, strategy.is_in_four_bits)
+    key = ("writing", setup.model.encoder.start.address, *how)
     return budget.measured(key, measure)

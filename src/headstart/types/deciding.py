@@ -27,6 +27,7 @@ class Deciding:
         least_lead: By how much the logits of a span must lead those of "no answer" for it to be
             said; None for 0.
         most_tokens: Of a span that is found in a text; None for the task's own number.
+        span_power: To which power the probability of an entity is raised; None for 1.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -39,6 +40,7 @@ class Deciding:
     costs: tuple[tuple[float, ...], ...] = ()
     least_lead: float | None = None
     most_tokens: int | None = None
+    span_power: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return a record, of what is said alone."""
@@ -62,6 +64,7 @@ class Deciding:
         found = cls(**said)
         expected = (1,) if found.positive is not None else (0, num_classes)
         numbers = (*found.thresholds, found.coverage, found.bound, found.least, found.most_tokens)
+        numbers += (found.span_power,)
         numbers += tuple(cost for row in found.costs for cost in row)
         is_square = not found.costs or {num_classes} == {len(found.costs), *map(len, found.costs)}
         is_known = all(n is None or (_is_number(n) and n >= 0) for n in numbers)

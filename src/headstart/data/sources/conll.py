@@ -1,8 +1,8 @@
 """CoNLL files: a word a line with its tag in the last column, a blank line after each sentence.
 
 Two or more columns between tabs or blanks; ``-DOCSTART-`` and lines of comments (``# …`` as CoNLL-U
-has them) are no words. Known by their lines, whatever the file is called. Left out: CoNLL-U's
-multiword tokens, whose parts are read.
+has them) are no words. Known by their lines, whatever the file is called; where no line is blank,
+by tags of entities. Left out: CoNLL-U's multiword tokens, whose parts are read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ HEAD_BYTES = 65536
 _ENOUGH = 20  # lines of words that are looked at
 _FEW_ODD = 10  # of so many lines one may have other columns: a slip, and no other form
 _TAG = re.compile(r"(?:[BIOESLU][-_]\S+|\S+[-_][BIOESLU]|O|[A-Z][A-Z0-9$.:,-]*)")
+_ENTITY = re.compile(r"[BIOESLU][-_]\S+|\S+[-_][BIOESLU]|O")
 _COMMENT = re.compile(r"#(?:\s|$)")
 _DOCUMENT = re.compile(r"-DOCSTART-|-X-")
 _RANGE = re.compile(r"\d+[-.]\d+$")
@@ -35,7 +36,10 @@ _SPLIT = re.compile(r"train|dev|valid|val|test|eval")
 
 
 def is_conll(path: Path) -> bool:
-    """Return whether the first lines of a file are words with tags, with blank lines between."""
+    """Return whether the first lines of a file are words with tags, with blank lines between.
+
+    Without a blank line they are where the tags can be of nothing but entities: then it is missing.
+    """
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
@@ -48,14 +52,18 @@ def is_conll(path: Path) -> bool:
         lines = lines[:-1]
     blank = [number for number, line in enumerate(lines) if not line.strip()]
     words = [line for line in lines if line.strip() and not _is_aside(line)]
-    if not blank or len(words) < 2:
+    if len(words) < 2:
         return False
     some = [_cells(line) for line in words[:_ENOUGH]]
     width, num = Counter(map(len, some)).most_common(1)[0]
-    if width < 2 or len(some) - num > len(some) // _FEW_ODD:
+    num_odd = len(some) - num
+    if width < 2 or num_odd > max(1, len(some) // _FEW_ODD):
         return False
     some = [cells for cells in some if len(cells) == width]  # the others are refused by their place
     tags = [_tag_of(cells) for cells in some]
+    is_of_entities = len(set(tags)) > 1 and all(map(_ENTITY.fullmatch, tags))
+    if not is_of_entities and (not blank or num_odd > (num + num_odd) // _FEW_ODD):
+        return False  # of a few lines, or without a blank one, tags of entities alone are sure
     return all(_TAG.fullmatch(tag) for tag in tags) and not any(" " in cells[0] for cells in some)
 
 
@@ -77,16 +85,20 @@ def find_conll(folder: Path) -> list[tuple[Path, str | None]]:
     ]
 
 
-def read_conll(path: Path, where: str, options: ReadOptions) -> ListTable:
+def read_conll(
+    path: Path, where: str, options: ReadOptions, *, may_be_one: bool = False
+) -> ListTable:
     """Return sentences and their tags, in the columns ``text`` and ``tags``.
 
     Args:
         path: The file.
         where: What to call it in messages.
         options: The encoding, where it was said.
+        may_be_one: Whether all of it may be one text, without a blank line.
 
     Raises:
-        DataError: A line has other columns than the others, or there is no sentence.
+        DataError: A line has other columns than the others, or there is no sentence, or but one
+            where there should be more.
     """
     content = read_text_bytes(path, where, options.encoding).decode()
     sentences: list[list[list[str]]] = [[]]
@@ -99,6 +111,8 @@ def read_conll(path: Path, where: str, options: ReadOptions) -> ListTable:
                 sentences.append([])
             continue
         if _is_aside(line):
+            if _DOCUMENT.match(line) and sentences[-1]:
+                sentences.append([])
             continue
         cells = _cells(line)
         width = width or len(cells)
@@ -118,6 +132,12 @@ def read_conll(path: Path, where: str, options: ReadOptions) -> ListTable:
         raise DataError(
             f"{where} has no sentence. Expected lines of a word and its tag, a blank line after "
             "each sentence."
+        )
+    if len(found) == 1 and not may_be_one:
+        raise DataError(
+            f"{where} has no blank line between its {len(found[0]):,} words, so that all of them "
+            "would be one text. Expected a blank line after each sentence. Put one behind the last "
+            "word of each."
         )
     words = [[_word_of(cells) for cells in rows] for rows in found]
     plain = [sentence_of(row, "words") for row in words]

@@ -137,7 +137,8 @@ def _all_texts(given: Sequence[str], how: AsTrained) -> Iterator[Named]:
                 texts += _column_of(table, how)
                 names += rows
         elif is_path and os.path.isfile(word) and is_conll(Path(word)):
-            lines = read_conll(Path(word), word, ReadOptions(encoding=how.encoding))
+            read = ReadOptions(encoding=how.encoding)
+            lines = read_conll(Path(word), word, read, may_be_one=True)
             texts += [value for value in lines.values("text") if isinstance(value, str)]
             names += [f"{word} row {row_number(lines, i)}" for i in range(lines.num_rows)]
         elif is_path and word.lower().endswith(".txt"):
@@ -224,18 +225,16 @@ class Reader:
         read: Yields samples with their names.
         read_rows: Yields the rows that they stand in, where columns are read beside them.
         is_decoded: Whether the files of samples are bytes that stand for characters.
-        leaves_out: Whether of several samples those that cannot be read are left out.
     """
 
     listed: Callable[[Sequence[Any]], list[str]]
     read: Callable[[Sequence[str], AsTrained], Iterator[Named]]
     read_rows: Callable[[Sequence[str], AsTrained], Iterator[Named]]
     is_decoded: bool = True
-    leaves_out: bool = False
 
 
 READERS: dict[Modality, Reader] = {
-    "image": Reader(_files, _all_images, _all_pictured, is_decoded=False, leaves_out=True),
+    "image": Reader(_files, _all_images, _all_pictured, is_decoded=False),
     "text": Reader(_words_or_files, _all_texts, _all_rows),
     "table": Reader(_files, _all_rows, _all_rows),
 }

@@ -1,4 +1,4 @@
-"""The providers of starts for texts: transformers encoders, TF-IDF, and a linear tagger."""
+"""The providers of starts for texts: transformers encoders, TF-IDF, and simple taggers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from headstart.starts.architecture import Architecture
 from headstart.starts.provider import BuildRequest, FormerRun, Provider, matches
 from headstart.starts.texts.catalog import (
     CURATED,
+    DICTIONARY,
     PIP_NAMES,
     SCRATCH_NAMES,
     SOLVED_NAMES,
@@ -196,3 +197,13 @@ class TaggerProvider(SolvedProvider):
         from headstart.starts.texts.tagger_building import learn_words
 
         return learn_words(texts, start.address)
+
+
+class DictionaryProvider(TaggerProvider):
+    """``scratch/dictionary``: the entities of train as they are written."""
+
+    builders: ClassVar[tuple[str, ...]] = (DICTIONARY,)
+
+    def learns_from_texts(self, start: Start) -> bool:
+        """Return False: what it knows are the tags of train, which a request brings."""
+        return False

@@ -1,17 +1,22 @@
-"""Building the linear tagger: the words of train give its features, and how texts are cut."""
+"""Building taggers without tokens: train gives what they know, and how texts are cut.
+
+A linear tagger has the features of its words, a dictionary its entities.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headstart.errors import StartError
-from headstart.preprocessing import WordFeaturePreprocess
+from headstart.preprocessing import KnownWordPreprocess, WordFeaturePreprocess
 from headstart.preprocessing.word_features import learn_features
 from headstart.preprocessing.word_places import cut_of
 from headstart.starts.architecture import write_architecture
 from headstart.starts.encoder import Encoder
 from headstart.starts.provider import BuildRequest, FormerRun
 from headstart.starts.texts.builders import check_request, refuse_token_options
+from headstart.starts.texts.catalog import DICTIONARY, TAGGER
 from headstart.starts.texts.term_network import build_tagger
 from headstart.types import Sentence, Start
 
@@ -41,10 +46,10 @@ def _no_tags(origin: str) -> StartError:
 
 
 def build_tagger_encoder(start: Start, request: BuildRequest, former: FormerRun | None) -> Encoder:
-    """Build the linear tagger; a run as a start keeps its features, and is solved for anew.
+    """Build a tagger; a run as a start keeps what it knows, and is solved for anew.
 
     Args:
-        start: ``scratch/linear-tagger``, or a run of it.
+        start: ``scratch/linear-tagger``, ``scratch/dictionary``, or a run of one.
         request: The texts.
         former: The run that is the start; None where it is none.
 
@@ -58,15 +63,25 @@ def build_tagger_encoder(start: Start, request: BuildRequest, former: FormerRun 
         raise _no_tags(start.address)
     if former is not None:
         learned = former.architecture.read_preprocess(former.path)
+    elif learned is None and start.address == f"scratch/{DICTIONARY}":
+        if request.known_words is None:
+            raise _no_tags(start.address)
+        learned = KnownWordPreprocess(request.known_words(), cut=cut_of(request.texts))
     elif learned is None:
         learned = learn_words(request.texts, start.address)
     assert isinstance(learned, WordFeaturePreprocess)
-    preprocess = WordFeaturePreprocess(learned.table, request.column, learned.cut)
+    preprocess = replace(learned, column=request.column)
+    builder = DICTIONARY if isinstance(learned, KnownWordPreprocess) else TAGGER
+    if isinstance(learned, KnownWordPreprocess) and learned.num_features != request.num_outputs:
+        raise StartError(
+            f"'{start.address}' knows words by {learned.num_features} tags, and these data have "
+            f"{request.num_outputs}. Expected the same tags. Begin with scratch/dictionary."
+        )
     options = {"num_features": preprocess.num_features, "num_outputs": request.num_outputs}
     return Encoder(
         build_tagger(**options),
         start=start,
         preprocess=preprocess,
-        architecture=write_architecture("linear-tagger", options, start, preprocess.to_json()),
+        architecture=write_architecture(builder, options, start, preprocess.to_json()),
         num_features=request.num_outputs,
     )

@@ -3,7 +3,9 @@
 Autocast sends every convolution and matrix product to bf16. The way back of two of them is then
 far slower than in fp32: that of fused attention, and that of depthwise convolutions, for which
 there is reference code alone where they have a stride. Under ``OwnKernels`` the first runs in fp32,
-and of the second what is slow. Weights, their gradients and the loss are fp32 whatever the format.
+and of the second what is slow. Attention that drops some of its weights is not fused, and PyTorch
+computes it in fp32 from copies that it keeps: it runs in bf16, as the plain products that
+transformers writes it as do. Weights, their gradients and the loss are fp32 whatever the format.
 The figures: docs/experiments.md, "Number format of training steps".
 
 Left out: GPUs, whose kernels these are not; other operations.
@@ -56,6 +58,8 @@ class OwnKernels(TorchFunctionMode):
                 return _depthwise(*args, **kwargs)
             if func is F.scaled_dot_product_attention and _is_narrow_attention(*args, **kwargs):
                 return _wide_attention(*args, **kwargs)
+            if func is F.scaled_dot_product_attention and _is_dropped_attention(*args, **kwargs):
+                return _dropped_attention(*args, **kwargs)
         return func(*args, **kwargs)
 
 
@@ -76,6 +80,36 @@ def _wide_attention(*args: Any, **kwargs: Any) -> Tensor:
         wide = [_wide(value) for value in args]
         found = F.scaled_dot_product_attention(*wide, **{n: _wide(v) for n, v in kwargs.items()})
     return found.to(torch.bfloat16)
+
+
+def _is_dropped_attention(query: Tensor, *args: Any, dropout_p: float = 0.0, **kwargs: Any) -> bool:
+    """Return whether attention drops weights, would run in bf16, and is stated in plain terms."""
+    dropout = args[3] if len(args) > 3 else dropout_p
+    is_narrow = (_cast_type() or query.dtype) == torch.bfloat16 and query.device.type == "cpu"
+    is_plain = len(args) < 5 and not kwargs.get("is_causal") and not kwargs.get("enable_gqa")
+    return dropout > 0 and is_narrow and is_plain
+
+
+def _dropped_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    *,
+    scale: float | None = None,
+    **_: Any,
+) -> Tensor:
+    """Return attention of which some weights are dropped, in bf16; each sum is taken in fp32."""
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = (part.to(torch.bfloat16) for part in (query, key, value))
+        scores = (query * factor) @ key.transpose(-1, -2)
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, torch.finfo(torch.bfloat16).min)
+        elif attn_mask is not None:
+            scores = scores + attn_mask.to(torch.bfloat16)
+        return F.dropout(torch.softmax(scores, dim=-1), dropout_p) @ value
 
 
 def _wide(value: Any) -> Any:

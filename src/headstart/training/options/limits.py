@@ -17,7 +17,7 @@ from headstart.tasks import find_task
 from headstart.training.options.common_options import CommonOptions
 from headstart.training.options.option import Stated, stated
 from headstart.training.options.pretraining_options import PretrainingOptions
-from headstart.training.options.strategies import AUTO, NOT_OFFERED, STRATEGIES, Strategy
+from headstart.training.options.strategies import AUTO, STRATEGIES, Strategy
 from headstart.training.options.training_options import TrainingOptions
 from headstart.types import MODALITIES, Schema, Start, is_among
 
@@ -216,8 +216,6 @@ def _unknown(one: Stated, value: object) -> str | None:
     known = [str(choice) for choice in one.choices if choice != AUTO]
     if not known or value in one.choices or (value is None and type(None) in one.members):
         return None
-    if one.name == "strategy" and value in NOT_OFFERED:
-        return f"strategy is '{value}', {NOT_OFFERED[str(value)]}"
     hint = did_you_mean(str(value), known)
     return f"{one.name} is '{value}', expected {quoted(known)}.{hint}".rstrip(".")
 
@@ -289,10 +287,10 @@ def _unsplittable(options: TrainingOptions) -> list[str]:
     is_tensor = (_number(options.tensor_parallel_size) or 1) > 1
     if not options.fsdp and not is_tensor:
         return []
+    strategy = STRATEGIES.get(options.strategy)
     needs_whole = [name for name in ("compile", "l1_penalty") if getattr(options, name)]
     needs_whole += ["precision 'fp16'"] if options.precision == "fp16" else []
-    strategy = STRATEGIES.get(options.strategy)
-    if is_tensor and strategy is not None and strategy.adapters:
+    if strategy is not None and (strategy.is_in_four_bits or (is_tensor and strategy.adapters)):
         needs_whole.append(f"strategy '{strategy.name}'")
     which = "tensor_parallel_size" if is_tensor else "fsdp"
     return [f"{which} splits the weights, which {name} cannot do with" for name in needs_whole]

@@ -10,7 +10,7 @@ their optimizer, is ``strategy``'s. Which strategy a start gets where nobody say
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headstart.errors import OptionError, did_you_mean, quoted
 from headstart.types import GROWN, WRITING, Start
@@ -34,6 +34,7 @@ class Strategy:
         loops: Whether gradient steps follow. Without them the head is the probe, and the encoder
             stays as the start gives it.
         adapters: Whether low-rank adapters learn in place of the layers' own weights.
+        is_in_four_bits: Whether the weights beside the adapters are rounded to four bits.
         is_cacheable: Whether layers stay frozen from the first sample on, so that their outputs can
             be kept.
         counts_layers: Whether ``num_last_layers`` says how many layers learn.
@@ -47,6 +48,7 @@ class Strategy:
     num_probe_samples: int
     loops: bool = True
     adapters: bool = False
+    is_in_four_bits: bool = False
     is_cacheable: bool = False
     counts_layers: bool = False
     rate: float = 1.0
@@ -128,15 +130,16 @@ LORA = Strategy(
     bottom_multiplier=1.0,
 )
 
+# Dettmers et al., NeurIPS 2023
+QLORA = replace(
+    LORA,
+    name="qlora",
+    sentence="the same beside weights of four bits (extra qlora)",
+    is_in_four_bits=True,
+)
+
 STRATEGIES: dict[str, Strategy] = {
-    strategy.name: strategy for strategy in (HEAD, LAST_N, LP_FT, GRADUAL, FULL, LORA)
-}
-
-
-# What others offer under a name that is likely to be said, and what is done here in its place.
-NOT_OFFERED = {
-    "qlora": "which headstart does not have: weights of four bits need bitsandbytes and a CUDA "
-    "GPU; expected 'lora', whose adapters learn beside the weights as they are"
+    strategy.name: strategy for strategy in (HEAD, LAST_N, LP_FT, GRADUAL, FULL, LORA, QLORA)
 }
 
 
@@ -216,7 +219,7 @@ def matching_strategy(start: Start, said: str) -> tuple[Strategy, str | None]:
     if said == AUTO:
         return FULL, "images and texts are embedded by all of both networks"
     strategy = find_strategy(said)
-    if strategy not in (FULL, LAST_N, LORA):
+    if strategy not in (FULL, LAST_N, LORA, QLORA):
         raise OptionError(
             f"strategy is '{strategy.name}', which begins with a linear head, and "
             f"'{start.address}' embeds images and texts without one. Expected '{FULL.name}', "

@@ -1,23 +1,18 @@
 """What simple taggers say beside a model that tells of words: a dictionary, and a linear tagger.
 
-The dictionary knows each entity of train as it is written, with the type that it has most often,
-and finds the longest of them from left to right; where each word has a tag of its own, it knows the
-words. The linear tagger is the start ``scratch/linear-tagger``, of which nothing but the penalty is
-chosen. Both decide as the model does: no entity goes on with nothing.
+The dictionary says what the start ``scratch/dictionary`` says, the linear tagger is the start
+``scratch/linear-tagger``, of which nothing but the penalty is chosen. Both decide as the model
+does: no entity goes on with nothing.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
-from headstart.evaluation import entities_of
 from headstart.events import emit, unheard
 from headstart.model import run_batches
-from headstart.preprocessing import WordFeatures, WordTokens
+from headstart.preprocessing import KnownWordPreprocess, WordFeatures, WordTokens
 from headstart.starts import find_start
 from headstart.tasks import find_task
 from headstart.tasks.token_classification import WordTask
@@ -25,17 +20,17 @@ from headstart.training.options.strategies import HEAD
 from headstart.training.options.training_options import TrainingOptions
 from headstart.tuning.baselines.baseline import Baseline, Items, Rival
 from headstart.tuning.budget import Budget
+from headstart.tuning.dictionary import words_known
 from headstart.tuning.setup import TrainingSetup, install, prepare_sample, set_up
 from headstart.tuning.slowness import slowness
 from headstart.tuning.solving import probe
 from headstart.tuning.tagging import MOST_WORDS, STRENGTHS
-from headstart.types import Dataset, Sentence
+from headstart.types import Dataset
 from headstart.types.ragged import Ragged
 
 _Words = WordTokens | WordFeatures
 DICTIONARY, LINEAR = "dictionary of train", "linear tagger on word features"
 _START = "scratch/linear-tagger"
-_LONGEST = 12  # words of an entity that the dictionary looks for
 _DICTIONARY_SECONDS, _READ_SECONDS = 4e-6, 1e-5  # a word, on one idle core
 _LINEAR_SECONDS = 1.5e-6  # a word and a tag, for each penalty that is tried
 
@@ -46,6 +41,11 @@ def _tells_words(dataset: Dataset, setup: TrainingSetup) -> bool:
 
 def _is_no_tagger(dataset: Dataset, setup: TrainingSetup) -> bool:
     is_itself = setup.model.encoder.start.address == _START
+    return _tells_words(dataset, setup) and not is_itself
+
+
+def _is_no_dictionary(dataset: Dataset, setup: TrainingSetup) -> bool:
+    is_itself = isinstance(setup.preprocess, KnownWordPreprocess)
     return _tells_words(dataset, setup) and not is_itself
 
 
@@ -78,73 +78,14 @@ def _known(items: Items) -> tuple[_Words, _Words, WordTask]:
 # A dictionary -----------------------------------------------------------------------------------
 
 
-def look_up(
-    train: Sequence[Sentence], targets: Ragged, test: Sequence[Sentence], task: WordTask, num: int
-) -> Ragged:
-    """Return what a dictionary of train's entities, or words, says of test's words.
-
-    Args:
-        train: Texts with their words.
-        targets: int64, their tags.
-        test: Texts to answer for.
-        task: Says what the tags mean.
-        num: K, how many tags there are.
-    """
-    if not task.is_of_entities:
-        return _by_word(train, targets, test, num)
-    found = entities_of(targets, task.meaning(num))
-    types: defaultdict[tuple[str, ...], Counter[int]] = defaultdict(Counter)
-    words = [sentence.words for sentence in train]
-    columns = (found.row, found.start, found.end, found.type)
-    for row, start, end, kind in zip(*(c.tolist() for c in columns), strict=True):
-        if end - start <= _LONGEST:
-            types[tuple(words[row][start:end])][kind] += 1
-    known = {name: counts.most_common(1)[0][0] for name, counts in types.items()}
-    longest = max(map(len, known), default=0)
-    return Ragged.of([_matched(sentence.words, known, longest) for sentence in test])
-
-
-def _matched(words: list[str], known: dict[tuple[str, ...], int], longest: int) -> np.ndarray:
-    """Return the tags of one text, the longest entity first, from left to right."""
-    tags, at = np.zeros(len(words), np.int64), 0
-    while at < len(words):
-        for length in range(min(longest, len(words) - at), 0, -1):
-            kind = known.get(tuple(words[at : at + length]))
-            if kind is not None:
-                tags[at] = 2 * kind + 1
-                tags[at + 1 : at + length] = 2 * kind + 2
-                at += length
-                break
-        else:
-            at += 1
-    return tags
-
-
-def _by_word(
-    train: Sequence[Sentence], targets: Ragged, test: Sequence[Sentence], num: int
-) -> Ragged:
-    counts: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    for sentence, row in zip(train, targets, strict=True):
-        for word, tag in zip(sentence.words, row.tolist(), strict=True):
-            counts[word][tag] += 1
-    usual = int(np.bincount(targets.whole, minlength=num).argmax())
-    known = {word: each.most_common(1)[0][0] for word, each in counts.items()}
-    return Ragged.of(
-        [
-            np.array([known.get(word, usual) for word in sentence.words], np.int64)
-            for sentence in test
-        ]
-    )
-
-
 def _run_dictionary(items: Items, setup: TrainingSetup, budget: Budget) -> Rival | None:
     if _is_short(DICTIONARY, budget, _dictionary_seconds(items.dataset, setup)):
         return None
     train, test, task = _known(items)
     assert isinstance(train.targets, Ragged)
     num = setup.model.num_outputs
-    said = look_up(train.sentences, train.targets, test.sentences, task, num)
-    return Rival(DICTIONARY, said)
+    known = words_known(list(train.sentences), train.targets, task, num)
+    return Rival(DICTIONARY, known.tags(test.sentences))
 
 
 # A linear tagger --------------------------------------------------------------------------------
@@ -189,7 +130,7 @@ def _is_short(name: str, budget: Budget, seconds: float) -> bool:
 
 
 DICTIONARY_BASELINE = Baseline(
-    modality="text", says_more=_tells_words, seconds=_dictionary_seconds, run=_run_dictionary
+    modality="text", says_more=_is_no_dictionary, seconds=_dictionary_seconds, run=_run_dictionary
 )
 LINEAR_BASELINE = Baseline(
     modality="text",
