@@ -3,7 +3,7 @@
     python benchmarks/self_pretraining.py pretrain sst2 --out WORK --epochs 15
     python benchmarks/self_pretraining.py finetune sst2 --out WORK --labels 1000 --seeds 0 1 2 3 4
     … pretrain sst2 --out WORK --start pip/all-minilm-l6-v2 --epochs 2
-    … finetune sst2 --out WORK --start pip/all-minilm-l6-v2 --labels 500 --strategy lp-ft --seeds 0 1
+    … finetune sst2 --out WORK --start pip/all-minilm-l6-v2 --labels 500 --strategy lp-ft
     python benchmarks/self_pretraining.py table
 
 Data: ``HEADSTART_DATA`` (SST-2 with its own splits, ChnSentiCorp, IMDb-10k). ``pretrain`` learns

@@ -102,7 +102,7 @@ def _sample_seconds(learner: Learner) -> float:
     module, feed = learner.module, learner.feed(WHOLE)
     places = feed.order.indices(0)[:_TRIED]
     best = float("inf")
-    with _as_it_trains(module):
+    with as_it_trains(module):
         for _ in range(3):  # the first warms up
             began = time.monotonic()
             loss = learner.compute_loss(feed.batch_of(places))
@@ -117,7 +117,7 @@ def _sample_seconds(learner: Learner) -> float:
     return each if lengths is None else each * float(lengths.mean() / lengths[places].mean())
 
 
-def _as_it_trains(module: nn.Module) -> AbstractContextManager[None]:
+def as_it_trains(module: nn.Module) -> AbstractContextManager[None]:
     """Have everything learn inside the block; running statistics and random state come back."""
     return as_trained(module, {name for name, _ in module.named_parameters()}, "train")
 
