@@ -75,6 +75,7 @@ def headstart_side(learner: HiddenWordLearner) -> Side:
 
     def run(steps: int) -> tuple[float, int]:
         nonlocal taken
+        learner.module.train()  # as the loop has it: nothing is dropped out
         began, masked = time.process_time(), 0
         for step in range(taken, taken + steps):
             for batch in feed.batches(step):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -117,9 +117,16 @@ def _sample_seconds(learner: Learner) -> float:
     return each if lengths is None else each * float(lengths.mean() / lengths[places].mean())
 
 
-def as_it_trains(module: nn.Module) -> AbstractContextManager[None]:
-    """Have everything learn inside the block; running statistics and random state come back."""
-    return as_trained(module, {name for name, _ in module.named_parameters()}, "train")
+@contextmanager
+def as_it_trains(module: nn.Module) -> Iterator[None]:
+    """Have everything learn inside the block, in the mode that the loop sets.
+
+    A language model drops nothing out while it pretrains (``LanguageModel.train``); a step that did
+    would take longer, and by other kernels. Running statistics and random state come back.
+    """
+    with as_trained(module, {name for name, _ in module.named_parameters()}, "train"):
+        module.train()
+        yield
 
 
 def first_check(learner: Learner, conditions: Conditions) -> float:
