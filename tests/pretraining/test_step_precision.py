@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
+from own_texts import paragraphs
 from tiny_learner import make_learner
 
 from headstart.events import listen
 from headstart.pretraining import step_precision
+from headstart.pretraining.course import settle_length
+from headstart.pretraining.hidden_words import HiddenWordLearner, build_hidden_words
+from headstart.pretraining.objective import Givens
+from headstart.pretraining.room import settle_micro_batch
+from headstart.pretraining.texts import read_texts
+from headstart.starts import find_start
+from headstart.training.batches.order import Share
+from headstart.training.options.pretraining_options import PretrainingOptions
+from headstart.tuning.budget import Budget
+from headstart.tuning.conditions import Conditions
+from headstart.tuning.decisions import Decisions
 
 CONVNET = {"start": "scratch/test_resnet", "input_size": 16, "decoder_width": 16}
 
@@ -53,22 +67,48 @@ def test_measuring_leaves_no_trace(said, narrow_units):
 @pytest.mark.parametrize("said", [{}, CONVNET], ids=["transformer", "convnet"])
 def test_a_step_in_bf16_has_the_loss_and_nearly_the_gradient_of_one_in_fp32(said):
     learner = make_learner(photos(), precision="fp32", **said)
-    feed = learner.feed(step_precision.WHOLE)
+    feed = learner.feed(Share())
     batch = feed.batch_of(np.arange(24))
     feed.close()
     found = []
     plain = learner.recipe
-    for own_kernels in (None, False, True):
-        learner.recipe = plain
-        if own_kernels is not None:
-            learner.recipe = step_precision._with(plain, "bf16", own_kernels)
+    for precision in ("fp32", "bf16"):
+        learner.recipe = step_precision._with(plain, precision, precision == "bf16")
         learner.module.zero_grad()
         learner.module.train()
         loss = learner.compute_loss(batch)
         loss.backward()
         gradients = [p.grad.flatten() for p in learner.module.parameters() if p.grad is not None]
         found.append((float(loss.detach()), torch.cat(gradients)))
-    (loss, gradient), *others = found
-    for other, moved in others:
-        assert other == pytest.approx(loss, rel=5e-3)
-        assert float(torch.cosine_similarity(gradient, moved, dim=0)) > 0.98
+    (loss, gradient), (other, moved) = found
+    assert other == pytest.approx(loss, rel=5e-3)
+    assert float(torch.cosine_similarity(gradient, moved, dim=0)) > 0.98
+
+
+def test_what_a_step_takes_is_measured_with_as_much_dropout_as_its_training_has(
+    narrow_units, monkeypatch
+):
+    modes = []
+    compute = HiddenWordLearner.compute_loss
+
+    def noted(learner, batch):
+        dropouts = [m for m in learner.module.modules() if isinstance(m, torch.nn.Dropout)]
+        modes.append((len(dropouts) > 0, any(m.training for m in dropouts)))
+        return compute(learner, batch)
+
+    monkeypatch.setattr(HiddenWordLearner, "compute_loss", noted)
+    options = PretrainingOptions(
+        objective="mlm", max_length=32, batch_size=16, vocabulary_size=500, num_steps=50
+    )
+    start = find_start("scratch/bert-tiny")
+    means = Givens(options, start, torch.device("cpu"), Budget(None), Decisions())
+    learner = build_hidden_words(read_texts(list(paragraphs()), None), means)
+    num = len(modes)
+    settle_micro_batch(learner, Conditions())
+    assert len(modes) > num > 0
+    num = len(modes)
+    settle_length(learner, Conditions(), time.monotonic() + 60, is_batch_said=True)
+    assert len(modes) > num
+    learner.module.train()  # as the loop does
+    learner.compute_loss(learner.feed(Share()).batch_of(np.arange(4)))
+    assert set(modes) == {(True, False)}

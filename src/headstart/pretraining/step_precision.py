@@ -17,7 +17,6 @@ from dataclasses import replace
 import torch
 
 from headstart.cores import has_bf16_units
-from headstart.pretraining.course import as_it_trains
 from headstart.pretraining.objective import Givens, Learner
 from headstart.training.batches.feed import Batch
 from headstart.training.batches.order import WHOLE
@@ -31,7 +30,7 @@ _ROUNDS = 3  # the first warms up
 _SAMPLES, _MORE_SAMPLES = 8, 64
 _BRIEF_SECONDS = 0.1  # of so few; a step so short costs what it costs whatever its samples
 _PLAIN: tuple[Precision, bool] = ("fp32", False)
-_FORMATS: tuple[tuple[Precision, bool], ...] = (_PLAIN, ("bf16", False), ("bf16", True))
+_FORMATS: tuple[tuple[Precision, bool], ...] = (_PLAIN, ("bf16", True))
 
 
 def settle_step_precision(learner: Learner, means: Givens) -> None:
@@ -50,7 +49,7 @@ def settle_step_precision(learner: Learner, means: Givens) -> None:
         feed = learner.feed(WHOLE)
         places = feed.order.indices(0)
         batch, best = feed.batch_of(places[:_SAMPLES]), dict.fromkeys(_FORMATS, math.inf)
-        with as_it_trains(learner.module), closing(feed):
+        with learner.as_it_trains(), closing(feed):
             best[_PLAIN] = min(_seconds(learner, batch) for _ in range(2))
             if best[_PLAIN] < _BRIEF_SECONDS:
                 batch = feed.batch_of(places[:_MORE_SAMPLES])
