@@ -4,7 +4,8 @@
     python benchmarks/self_pretraining.py finetune sst2 --out WORK --labels 1000 --seeds 0 1 2 3 4
     … pretrain sst2 --out WORK --start pip/all-minilm-l6-v2 --epochs 2
     … finetune sst2 --out WORK --start pip/all-minilm-l6-v2 --labels 500 --strategy lp-ft
-    python benchmarks/self_pretraining.py table
+    … compare sst2 --out WORK --labels 1000
+    … table
 
 Data: ``HEADSTART_DATA`` (SST-2 with its own splits, ChnSentiCorp, IMDb-10k). ``pretrain`` learns
 hidden words of the texts of train alone, from random weights or on from ``--start``; val and test
@@ -33,7 +34,7 @@ from scipy import stats
 import headstart as hs
 
 DATA = Path(os.environ.get("HEADSTART_DATA", ".")) / "text"
-SCRATCH, CONTROL = "scratch/bert-tiny", "TF-IDF + linear"
+SCRATCH, PUBLIC, CONTROL = "scratch/bert-tiny", "pip/all-minilm-l6-v2", "TF-IDF + linear"
 ROWS = Path(__file__).parent / "data" / "self_pretraining.csv"
 # what makes a row another one, and then what was measured
 KEYS = ("data", "start", "own", "labels", "length", "strategy", "epochs", "test_items", "seed")
@@ -111,6 +112,31 @@ def pretrain(said: argparse.Namespace) -> None:
         device="cpu",
     )
     print(run.report(), f"\n{time.process_time() - began:.0f} s of the processor in this attempt")
+
+
+def compare(said: argparse.Namespace) -> None:
+    """Tune own start, public start and random weights on the same labels; print them compared."""
+    rows = READERS[said.data]()
+    drawn = np.random.default_rng(0).permutation(len(rows["train"]))[: said.labels or None]
+    rows["train"] = [rows["train"][i] for i in drawn]
+    pairs = {n: ([t for t, _ in part], [y for _, y in part]) for n, part in rows.items()}
+    told = {"own": own_folder(said), "public": PUBLIC, "scratch": said.start}
+    folders = []
+    for name, start in told.items():
+        folder = said.out / f"compared-{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        strategy, rate = ("lp-ft", None) if name == "public" else ("full", 3e-4)
+        hs.finetune(
+            pairs,
+            start=str(start),
+            strategy=strategy,
+            learning_rate=rate,
+            num_epochs=said.epochs,
+            out=str(folder),
+            device="cpu",
+        )
+        folders.append(str(folder))
+    print(hs.compare(folders).report())
 
 
 def known_rows(path: Path) -> dict[tuple[str, ...], dict[str, str]]:
@@ -225,7 +251,8 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(required=True)
-    for name, verb, epochs in (("pretrain", pretrain, 15.0), ("finetune", finetune, 6.0)):
+    kinds = ("pretrain", pretrain, 15.0), ("finetune", finetune, 6.0), ("compare", compare, 6.0)
+    for name, verb, epochs in kinds:
         one = verbs.add_parser(name)
         one.add_argument("data", choices=READERS)
         one.add_argument("--out", type=Path, required=True)
@@ -233,15 +260,16 @@ def main() -> None:
         one.add_argument("--start", default=SCRATCH)
         one.add_argument("--length", type=int, default=0, help="tokens of a text; 0: its own rule")
         one.set_defaults(verb=verb)
-        if verb is finetune:
+        if verb is not pretrain:
             one.add_argument("--labels", type=int, default=0)
+        if verb is finetune:
             one.add_argument("--strategy", default="full")
             one.add_argument("--rate", type=float, help="3e-4 from random weights when not given")
             one.add_argument("--seeds", type=int, nargs="+", default=[0])
             one.add_argument("--test-items", type=int, default=0, help="the first; 0: all")
             one.add_argument("--rows", type=Path, default=ROWS)
             one.add_argument("--most-seconds", type=float, default=float("inf"))
-        else:
+        if verb is pretrain:
             one.add_argument("--whole-words", action="store_true")
             one.add_argument("--batch", type=int, help="windows a step; about 4,096 tokens")
     last = verbs.add_parser("table")
