@@ -38,7 +38,15 @@ SCRATCH, PUBLIC, CONTROL = "scratch/bert-tiny", "pip/all-minilm-l6-v2", "TF-IDF 
 ROWS = Path(__file__).parent / "data" / "self_pretraining.csv"
 # what makes a row another one, and then what was measured
 KEYS = ("data", "start", "own", "labels", "length", "strategy", "epochs", "test_items", "seed")
-FOUND = ("learned_epochs", "learned_loss", "accuracy", "control", "num_test", "seconds")
+FOUND = (
+    "learned_epochs",
+    "learned_steps",
+    "learned_loss",
+    "accuracy",
+    "control",
+    "num_test",
+    "seconds",
+)
 Rows = list[tuple[str, str]]
 
 
@@ -210,6 +218,7 @@ def tune(
     figures = run.metrics["before_after"]["figures"]
     return {
         "learned_epochs": round(learned.get("epochs", 0), 2),
+        "learned_steps": learned.get("num_steps", 0),
         "learned_loss": round(loss["value"], 4) if loss else "",
         "accuracy": run.metrics["test"]["figures"]["accuracy"]["value"],
         "control": figures.get(CONTROL, {}).get("value", ""),
