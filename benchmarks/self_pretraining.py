@@ -37,7 +37,8 @@ DATA = Path(os.environ.get("HEADSTART_DATA", ".")) / "text"
 SCRATCH, PUBLIC, CONTROL = "scratch/bert-tiny", "pip/all-minilm-l6-v2", "TF-IDF + linear"
 ROWS = Path(__file__).parent / "data" / "self_pretraining.csv"
 # what makes a row another one, and then what was measured
-KEYS = ("data", "start", "own", "labels", "length", "strategy", "epochs", "test_items", "seed")
+KEYS = ("data", "start", "own", "labels", "length", "strategy", "rate", "epochs", "test_items")
+KEYS += ("seed",)
 FOUND = (
     "learned_epochs",
     "learned_steps",
@@ -161,14 +162,15 @@ def finetune(said: argparse.Namespace) -> None:
     if said.test_items:
         rows["test"] = rows["test"][: said.test_items]
     for seed in said.seeds:
-        for is_own in (False, True):
+        for is_own in said.sides:
             row = {
                 "data": said.data,
                 "start": Path(said.start).name,
-                "own": int(is_own),
+                "own": is_own,
                 "labels": said.labels or len(rows["train"]),
                 "length": said.length,
                 "strategy": said.strategy,
+                "rate": said.rate or "",
                 "epochs": said.epochs,
                 "test_items": said.test_items,
                 "seed": seed,
@@ -177,7 +179,7 @@ def finetune(said: argparse.Namespace) -> None:
                 continue
             if time.monotonic() - began > said.most_seconds:
                 return
-            row |= tune(said, rows, seed, is_own=is_own)
+            row |= tune(said, rows, seed, is_own=bool(is_own))
             is_first = not said.rows.exists()
             with said.rows.open("a", newline="") as file:
                 writer = csv.DictWriter(file, (*KEYS, *FOUND), lineterminator="\n")
@@ -221,6 +223,7 @@ def tune(
         "learned_steps": learned.get("num_steps", 0),
         "learned_loss": round(loss["value"], 4) if loss else "",
         "accuracy": run.metrics["test"]["figures"]["accuracy"]["value"],
+        "val_accuracy": run.metrics["val"]["figures"]["accuracy"]["value"],
         "control": figures.get(CONTROL, {}).get("value", ""),
         "num_test": run.metrics["test"]["num_items"],
         "seconds": round(time.process_time() - began, 1),
@@ -232,7 +235,7 @@ def table(said: argparse.Namespace) -> None:
     records = list(known_rows(said.rows).values())
     print("| data, labels | start | seeds | as it is | own texts first | TF-IDF "
           "| own - as it is | own - TF-IDF |\n|---|---|---:|---:|---:|---:|---:|---:|")  # fmt: skip
-    groups = ("data", "start", "labels", "length", "strategy", "epochs", "test_items")
+    groups = ("data", "start", "labels", "length", "strategy", "rate", "epochs", "test_items")
     for key in dict.fromkeys(tuple(r[name] for name in groups) for r in records):
         some = [r for r in records if tuple(r[name] for name in groups) == key]
         none, own = ({r["seed"]: r for r in some if r["own"] == side} for side in ("0", "1"))
@@ -274,6 +277,9 @@ def main() -> None:
         if verb is finetune:
             one.add_argument("--strategy", default="full")
             one.add_argument("--rate", type=float, help="3e-4 from random weights when not given")
+            one.add_argument(
+                "--sides", type=int, nargs="+", default=(0, 1), help="1: the own start"
+            )
             one.add_argument("--seeds", type=int, nargs="+", default=[0])
             one.add_argument("--test-items", type=int, default=0, help="the first; 0: all")
             one.add_argument("--rows", type=Path, default=ROWS)
