@@ -45,6 +45,7 @@ FOUND = (
     "learned_loss",
     "accuracy",
     "control",
+    "val_accuracy",
     "num_test",
     "seconds",
 )
