@@ -126,6 +126,7 @@ def pretrain(said: argparse.Namespace) -> None:
             batch_size=said.batch,
             learning_rate=said.learning_rate,
             augment=said.augment,
+            precision=said.precision,
             budget=said.budget,
             num_steps=said.num_steps,
             out=str(out),
@@ -366,6 +367,7 @@ def main() -> None:
     parser.add_argument("--test-images", type=int, default=0, help="all when not given")
     parser.add_argument("--budget", default=None)
     parser.add_argument("--num-steps", type=int, help="of the pretraining, in place of a budget")
+    parser.add_argument("--precision", default="auto", help="of the pretraining's steps")
     parser.add_argument("--ways", nargs="+", choices=(*WAYS, PIXELS), help="all when not given")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)

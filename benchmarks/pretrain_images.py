@@ -9,8 +9,10 @@ Two questions, of the same network on the same random images:
   clipping, finite check; no checks and no checkpoints inside the window) against a plain PyTorch
   program of the same model: shuffled mask indices by ``torch.rand``, the whole image embedded and
   three quarters of the tokens dropped, the decoder on all tokens put back in their places, AdamW.
-  Neither crops; with ``--crop`` headstart does. Rounds alternate; medians stand. Seconds are
-  those of the processor, on one thread, so that a busy machine changes little.
+  Neither crops; with ``--crop`` headstart does. headstart's steps run in the format that it
+  chooses and in fp32, the plain program's in fp32 and, by autocast, in bf16. Sides take turns,
+  another begins in each round; ratios are taken inside a round. Seconds are those of the
+  processor, on one thread, so that a busy machine changes little.
 - **Seen patches.** Operations of the encoder's forward pass by PyTorch's own counter, and seconds
   forward and back, with all patches and with a quarter of them (``--fraction``).
 """
@@ -18,14 +20,16 @@ Two questions, of the same network on the same random images:
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
-from timing import describe_machine, markdown_table
+from timing import describe_machine, markdown_table, pair_ratio
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -34,7 +38,9 @@ from headstart.model.reconstruction import MaskedAutoencoder
 from headstart.preprocessing import Pixels
 from headstart.pretraining.course import optimizer_of
 from headstart.pretraining.hiding import Hiding
+from headstart.pretraining.objective import Givens
 from headstart.pretraining.pixels import PixelLearner
+from headstart.pretraining.step_precision import settle_step_precision, unstepped
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.training.batches.order import Share
 from headstart.training.contract import Check, Hooks, LoopOptions
@@ -42,6 +48,8 @@ from headstart.training.loop import train
 from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.pretraining_defaults import pretraining_recipe
 from headstart.training.options.pretraining_options import PretrainingOptions
+from headstart.tuning.budget import Budget
+from headstart.tuning.decisions import Decisions
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,7 @@ class PlainAutoencoder(nn.Module):
         patches = functional.unfold(images, side, stride=side).transpose(1, 2)
         mean = patches.mean(-1, keepdim=True)
         wanted = (patches - mean) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+        told = told.float()
         mask = torch.ones(num, total, device=images.device)
         mask.scatter_(1, keep, 0.0)
         return (((told - wanted) ** 2).mean(-1) * mask).sum() / mask.sum()
@@ -101,14 +110,21 @@ def make(case: Case) -> PixelLearner:
     images = draws.integers(0, 256, shape, dtype=np.uint8)
     num = len(images)
     inputs = Pixels(images, np.zeros(num, np.int64), np.arange(num), [""] * num)
-    options = PretrainingOptions(objective="mae", batch_size=case.batch, num_steps=case.steps)
+    # as long as a training, so that a format is chosen
+    options = PretrainingOptions(objective="mae", batch_size=case.batch, num_steps=100_000)
     recipe = pretraining_recipe(options, num, augmented="crop" if case.crop else "none")
     seen = module.num_patches - round(case.fraction * module.num_patches)
-    return PixelLearner(module, recipe, None, (inputs, inputs), Hiding(seen, True), 1)  # type: ignore[arg-type]
+    images_of = (inputs, inputs)
+    learner = PixelLearner(module, recipe, None, images_of, Hiding(seen, True), 1)  # type: ignore[arg-type]
+    start, device = find_start(case.start), torch.device("cpu")
+    settle_step_precision(learner, Givens(options, start, device, Budget(None), Decisions()))
+    return learner
 
 
-def ours_seconds(learner: PixelLearner, case: Case) -> float:
-    """Return the seconds of one step of headstart's loop."""
+def ours_seconds(learner: PixelLearner, case: Case, *, is_narrow: bool) -> float:
+    """Return the seconds of one step of headstart's loop, in the format chosen or in fp32."""
+    learner = copy.copy(learner)
+    learner.recipe = learner.recipe if is_narrow else unstepped(learner.recipe)
     feed = learner.feed(Share())
     ends: list[float] = []
 
@@ -131,7 +147,7 @@ def ours_seconds(learner: PixelLearner, case: Case) -> float:
     return statistics.median(np.diff(ends[1:]).tolist())
 
 
-def plain_seconds(learner: PixelLearner, case: Case) -> float:
+def plain_seconds(learner: PixelLearner, case: Case, *, is_narrow: bool) -> float:
     """Return the seconds of one step of the plain program."""
     model = PlainAutoencoder(learner.module, learner.hiding.num_seen).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05)
@@ -141,7 +157,8 @@ def plain_seconds(learner: PixelLearner, case: Case) -> float:
         began = time.process_time()
         chosen = torch.randint(0, len(pixels), (case.batch,))
         images = (pixels[chosen].permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
-        loss = model(images)
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_narrow):
+            loss = model(images)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -149,6 +166,29 @@ def plain_seconds(learner: PixelLearner, case: Case) -> float:
         if step:
             spent.append(time.process_time() - began)
     return statistics.median(spent)
+
+
+def compare(learner: PixelLearner, case: Case, rounds: int) -> str:
+    """Return a table of images a second, both programs in two formats."""
+    ours, plain = partial(ours_seconds, learner, case), partial(plain_seconds, learner, case)
+    sides: dict[str, Callable[[], float]] = {
+        "headstart": partial(ours, is_narrow=True),
+        "headstart, fp32": partial(ours, is_narrow=False),
+        "plain, fp32": partial(plain, is_narrow=False),
+        "plain, bf16": partial(plain, is_narrow=True),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in (*names[turn:], *names[:turn]):
+            spent[name].append(sides[name]())
+    rows = [
+        [name, f"{case.batch / statistics.median(seconds):,.0f}"]
+        + [str(pair_ratio(seconds, spent[own])) for own in names[:2]]
+        for name, seconds in spent.items()
+    ]
+    return markdown_table(["side", "images/s", "headstart against it", "in fp32 against it"], rows)
 
 
 def seen_cost(learner: PixelLearner, case: Case, rounds: int) -> tuple[list[float], list[float]]:
@@ -198,17 +238,10 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     learner = make(case)
-    pairs = [
-        (ours_seconds(learner, case), plain_seconds(learner, case)) for _ in range(said.rounds)
-    ]
-    ours, plain = (statistics.median(side) for side in zip(*pairs, strict=True))
-    ratios = sorted(theirs / own for own, theirs in pairs)
     print(describe_machine(1).sentence())
-    head = ["network", "headstart, images/s", "plain program, images/s", "ratio (rounds)"]
     about = f"{case.start}, {case.size} px, batch {case.batch}"
-    around = f"{plain / ours:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-    rates = [f"{case.batch / ours:,.0f}", f"{case.batch / plain:,.0f}"]
-    print(markdown_table(head, [[about, *rates, around]]))
+    print(f"{about}; headstart's own choice: steps in {learner.recipe.stepped_precision}")
+    print(compare(learner, case, said.rounds))
     work, seconds = seen_cost(learner, case, said.rounds)
     head = ["encoder", "patches", "GFLOP forward", "s forward and back"]
     counts = [learner.module.num_patches, learner.hiding.num_seen]

@@ -8,7 +8,8 @@ one that the loss is taken of. Rounds of steps of all sides follow one another, 
 one from round to round, and ratios are taken inside a round, of the processor's time, so that other
 programs on the machine do not count. What is timed is everything of a step: drawing samples,
 hiding, padding, both passes, clipping, the optimizer. headstart's steps run in the format that it
-chooses (``--precision`` says otherwise), the others' in fp32, their default.
+chooses and in fp32; the others' in fp32, their default, and in bf16 (autocast), which they take
+where they are told to.
 
 - ``plain``: a loop of twenty lines: random batches padded to their own longest text, logits of
   every token, cross-entropy with -100 where nothing is hidden.
@@ -21,6 +22,7 @@ chooses (``--precision`` says otherwise), the others' in fp32, their default.
 from __future__ import annotations
 
 import argparse
+import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,12 +32,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import processor_name
+from timing import markdown_table, processor_name
 
 from headstart.data import load
 from headstart.model.words import MaskedWords
+from headstart.pretraining.course import optimizer_of
 from headstart.pretraining.hidden_words import HiddenWordLearner, build_hidden_words
 from headstart.pretraining.objective import Givens
+from headstart.pretraining.step_precision import unstepped
 from headstart.pretraining.texts import read_texts
 from headstart.starts import find_start
 from headstart.starts.texts.configs import read_config
@@ -45,7 +49,7 @@ from headstart.training.options.pretraining_options import PretrainingOptions
 from headstart.tuning.budget import Budget
 from headstart.tuning.decisions import Decisions
 
-OURS = "headstart"
+OURS, OURS_FP32 = "headstart", "headstart, fp32"
 SHARE, WANTED = 0.2, 1.3
 Side = Callable[[int], tuple[float, int]]  # steps to seconds and masked tokens
 
@@ -53,9 +57,7 @@ Side = Callable[[int], tuple[float, int]]  # steps to seconds and masked tokens
 def learner_of(said: argparse.Namespace) -> HiddenWordLearner:
     """Return headstart's own learner of some texts."""
     data, start, text = said.texts, said.start, said.text
-    options = PretrainingOptions(
-        objective="mlm", start=start, mask_fraction=SHARE, device="cpu", precision=said.precision
-    )
+    options = PretrainingOptions(objective="mlm", start=start, mask_fraction=SHARE, device="cpu")
     corpus = read_texts(partial(load, data, text=text) if text else data, options)
     means = Givens(options, find_start(start), torch.device("cpu"), Budget(None), Decisions())
     learner = build_hidden_words(corpus, means)
@@ -67,11 +69,13 @@ def learner_of(said: argparse.Namespace) -> HiddenWordLearner:
 def headstart_side(learner: HiddenWordLearner) -> Side:
     """Return the steps that the loop takes of a learner."""
     feed = learner.feed(Share())
-    optimizer = torch.optim.AdamW(learner.module.parameters(), lr=1e-4)
+    recipe = replace(learner.recipe, learning_rate=1e-4)
+    optimizer = optimizer_of(learner.encoder, learner.module, recipe)
     taken = 0
 
     def run(steps: int) -> tuple[float, int]:
         nonlocal taken
+        learner.module.train()  # as the loop has it: nothing is dropped out
         began, masked = time.process_time(), 0
         for step in range(taken, taken + steps):
             for batch in feed.batches(step):
@@ -104,7 +108,7 @@ def windows_of(learner: HiddenWordLearner) -> list[list[int]]:
     return [[*inputs.prefix, *corpus[body].tolist(), *inputs.suffix] for body in bodies]
 
 
-def plain_side(learner: HiddenWordLearner) -> Side:
+def plain_side(learner: HiddenWordLearner, *, is_narrow: bool) -> Side:
     """Return the steps of a plain loop."""
     model = whole_model(learner)
     windows = [torch.tensor(window) for window in windows_of(learner)]
@@ -124,9 +128,10 @@ def plain_side(learner: HiddenWordLearner) -> Side:
             hidden = (torch.rand(ids.shape, generator=draws) < SHARE) & is_token
             labels = torch.where(hidden, ids, -100)
             seen = torch.where(hidden, mask_id, ids)
-            logits = model(input_ids=seen, attention_mask=(ids != pad_id).long()).logits
-            loss = torch.nn.functional.cross_entropy(logits.view(-1, vocabulary), labels.view(-1))
-            loss.backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=is_narrow):
+                logits = model(input_ids=seen, attention_mask=(ids != pad_id).long()).logits
+            logits = logits.float().view(-1, vocabulary)
+            torch.nn.functional.cross_entropy(logits, labels.view(-1)).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -136,7 +141,9 @@ def plain_side(learner: HiddenWordLearner) -> Side:
     return run
 
 
-def trainer_side(learner: HiddenWordLearner, folder: Path, *, in_blocks: bool) -> Side:
+def trainer_side(
+    learner: HiddenWordLearner, folder: Path, *, in_blocks: bool, is_narrow: bool
+) -> Side:
     """Return the steps of Hugging Face Trainer."""
     from transformers import (
         DataCollatorForLanguageModeling,
@@ -185,7 +192,7 @@ def trainer_side(learner: HiddenWordLearner, folder: Path, *, in_blocks: bool) -
         arguments = TrainingArguments(
             str(folder), max_steps=steps, per_device_train_batch_size=size, learning_rate=1e-4,
             save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
-            use_cpu=True, max_grad_norm=1.0, weight_decay=0.01,
+            use_cpu=True, max_grad_norm=1.0, weight_decay=0.01, bf16=is_narrow,
         )  # fmt: skip
         data = [{"input_ids": window, "attention_mask": [1] * len(window)} for window in windows]
         Trainer(
@@ -194,6 +201,20 @@ def trainer_side(learner: HiddenWordLearner, folder: Path, *, in_blocks: bool) -
         return clock.ended - clock.began, sum(counted[:steps])
 
     return run
+
+
+def sides_of(learner: HiddenWordLearner, folder: Path) -> dict[str, Side]:
+    """Return all sides by name."""
+    wide = copy.copy(learner)
+    wide.recipe = unstepped(learner.recipe)
+    sides = {OURS: headstart_side(learner), OURS_FP32: headstart_side(wide)}
+    for format_name in ("fp32", "bf16"):
+        is_narrow = format_name == "bf16"
+        sides[f"plain, {format_name}"] = plain_side(learner, is_narrow=is_narrow)
+        for name, in_blocks in (("trainer", False), ("trainer-blocks", True)):
+            side = trainer_side(learner, folder, in_blocks=in_blocks, is_narrow=is_narrow)
+            sides[f"{name}, {format_name}"] = side
+    return sides
 
 
 def main() -> None:
@@ -205,18 +226,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--tokens", type=int, default=4096, help="of a step, about")
-    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     said = parser.parse_args()
     torch.set_num_threads(1)
     learner = learner_of(said)
     assert isinstance(learner.module, MaskedWords)
     with tempfile.TemporaryDirectory() as folder:
-        sides = {
-            OURS: headstart_side(learner),
-            "plain": plain_side(learner),
-            "trainer": trainer_side(learner, Path(folder), in_blocks=False),
-            "trainer-blocks": trainer_side(learner, Path(folder), in_blocks=True),
-        }
+        sides = sides_of(learner, Path(folder))
         rates: dict[str, list[float]] = {name: [] for name in sides}
         for side in sides.values():
             side(1)
@@ -229,16 +244,20 @@ def main() -> None:
             print({name: round(values[-1]) for name, values in rates.items()}, flush=True)
     lengths = learner.hider.inputs.lengths
     print(f"{said.start}, vocabulary {learner.words.tokenizer.vocab_size:,}, {len(lengths):,}")
-    print(f"headstart's steps in {learner.recipe.stepped_precision}, the others' in fp32")
+    print(f"headstart's own choice: steps in {learner.recipe.stepped_precision}")
     print(f"windows of {lengths.mean():.1f} tokens, at most {lengths.max()}; {processor_name()}")
     rows = []
     for name, values in rates.items():
-        ratios = [ours / theirs for ours, theirs in zip(rates[OURS], values, strict=True)]
-        rows.append([name, f"{np.median(values):,.0f}", f"{np.median(ratios):.2f} "
-                     f"({min(ratios):.2f} … {max(ratios):.2f})"])  # fmt: skip
-    header = ["side", "masked tokens a second", "headstart against it, median (range)"]
-    for row in [header, ["---", "---:", "---:"], *rows]:
-        print(f"| {' | '.join(row)} |")
+        against = [against_it(rates[ours], values) for ours in (OURS, OURS_FP32)]
+        rows.append([name, f"{np.median(values):,.0f}", *against])
+    header = ["side", "masked tokens a second", "headstart against it", "in fp32 against it"]
+    print(markdown_table(header, rows))
+
+
+def against_it(ours: list[float], theirs: list[float]) -> str:
+    """Return the median of the ratios inside the rounds, and their range."""
+    ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
+    return f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

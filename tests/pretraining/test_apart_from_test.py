@@ -77,6 +77,47 @@ def test_near_copies_of_test_texts_are_not_learned_from(tmp_path):
     assert run.data["counts"]["train"] == len(data.train) - len(told["items"])
 
 
+def drawn_folder(root: Path) -> Path:
+    noise = np.random.default_rng(0)
+    for split, num in (("train", 30), ("test", 10)):
+        for number in range(num):
+            path = root / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    for number in (0, 2, 4):  # to the bit, under other names
+        copied = (root / "test" / "a" / f"{number}.png").read_bytes()
+        (root / "train" / "b" / f"again-{number}.png").write_bytes(copied)
+    return root
+
+
+def texts_with_copies(root: Path) -> dict[str, list[str]]:
+    del root
+    texts = [f"{text.split()[0]} {number}" for number, text in enumerate(paragraphs()[:40])]
+    texts += texts[:3]
+    splits = ["test"] * 10 + ["train"] * 33
+    return {"text": texts, "label": [str(i % 2) for i in range(43)], "split": splits}
+
+
+@pytest.mark.parametrize(
+    ("make", "more"),
+    [
+        (drawn_folder, {"objective": "mae", "start": "scratch/vit-mini"}),
+        (texts_with_copies, {"objective": "mlm", "max_length": 8, "vocabulary_size": 300}),
+    ],
+)
+def test_what_given_splits_hold_on_both_sides_is_not_learned_from(make, more, tmp_path):
+    source = make(tmp_path / "data")
+    named = {} if isinstance(source, Path) else {"label": "label", "text": "text"}
+    data = hs.load(source if isinstance(source, dict) else str(source), val_fraction=0.2, **named)
+    twins = np.isin(data.train.contents, data.test.contents)
+    assert twins.any()
+    run = hs.pretrain(data, out=str(tmp_path / "run"), **FEW, **more)
+    (told,) = (f for f in run.data["findings"] if f["kind"] == "near copies")
+    assert len(told["items"]) >= twins.sum()
+    assert f"{len(told['items'])} of {len(data.train)} training" in told["sentence"]
+    assert run.data["counts"]["train"] == len(data.train) - len(told["items"])
+
+
 @pytest.mark.parametrize("kind", ["tags", "pairs", "several", "texts"])
 def test_what_is_labelled_in_any_way_can_be_left_out_and_pooled(kind):
     texts = [text for text in paragraphs() if len(text) > 100][:40]

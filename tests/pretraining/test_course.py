@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_learner import make_learner, weights
 
-from headstart.errors import OptionError
+from headstart.errors import DivergenceError, OptionError
 from headstart.events import listen
 from headstart.pretraining import room
 from headstart.pretraining.course import Laid, Length, follow, settle_length
@@ -101,6 +101,25 @@ def test_a_run_that_was_stopped_and_resumed_has_the_bits_of_one_that_was_not(tmp
     second = run(resumed, checkpoints=folder, decisions=decisions)
     assert second.ended == "finished"
     assert torch.equal(weights(resumed), weights(through))
+
+
+def test_steps_without_a_finite_loss_are_left_out_and_three_in_a_row_end_it():
+    learner = make_learner()
+    compute, calls = learner.compute_loss, iter(range(1_000))
+
+    def poisoned(batch, odd):
+        loss = compute(batch)
+        return loss * float("nan") if next(calls) in odd else loss
+
+    learner.compute_loss = lambda batch: poisoned(batch, {4, 7})
+    result = run(learner)
+    assert result.ended == "finished"
+    assert torch.isfinite(weights(learner)).all()
+    learner, calls = make_learner(), iter(range(1_000))
+    compute = learner.compute_loss
+    learner.compute_loss = lambda batch: poisoned(batch, {4, 5, 6})
+    with pytest.raises(DivergenceError):
+        run(learner)
 
 
 def test_it_learns_beyond_the_mean_patch_and_checks_every_tenth():

@@ -13,7 +13,8 @@ from headstart.errors import StartError
 from headstart.starts import BuildRequest, build_encoder, find_start
 from headstart.starts.texts import decoders
 from headstart.starts.texts.configs import ENCODER_TYPES, clean_config, read_config
-from headstart.starts.texts.networks import build_transformers
+from headstart.starts.texts.last_rows import ROW_BY_ROW
+from headstart.starts.texts.networks import build_transformers, largest_list
 from headstart.starts.texts.weights import read_weights
 from headstart.starts.texts.word_heads import WordHead, build_head, language_model, load_head
 
@@ -36,10 +37,43 @@ def test_logits_at_some_places_are_those_of_the_whole_language_model(kind):
     mask = torch.ones_like(ids)
     places = torch.tensor([2, 5, 11])
     with torch.no_grad():
-        found = head(network.tokens(ids, mask).flatten(0, 1)[places])
+        found = head(network.tokens_at(ids, mask, places))
         expected = whole(input_ids=ids, attention_mask=mask).logits.flatten(0, 1)[places]
     assert found.shape == (3, 120)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ENCODER_TYPES)
+def test_the_states_of_some_tokens_and_their_gradients_are_those_among_all(kind):
+    torch.manual_seed(0)
+    network = build_transformers(clean_config(tiny_record(kind), kind), "mean").eval()
+    ids, mask = torch.randint(5, 120, (3, 9)), torch.ones(3, 9, dtype=torch.int64)
+    mask[1, 6:] = 0  # padded
+    places = torch.tensor([0, 8, 9, 14, 20, 26])
+    nums = []  # of the tokens that each matrix of the last block is given
+
+    def count(module, given, output):
+        nums.append(given[0][..., 0].numel())
+
+    _, blocks = largest_list(network)
+    for layer in blocks[-1].modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(count)
+    found = network.tokens_at(ids, mask, places)
+    is_less = bool(nums) and min(nums) < 27
+    given = torch.randn_like(found)
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    own = torch.autograd.grad(found, learned, given, allow_unused=True)
+    whole = network.tokens(ids, mask).flatten(0, 1)[places]
+    theirs = torch.autograd.grad(whole, learned, given, allow_unused=True)
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-5)
+    for mine, other in zip(own, theirs, strict=True):
+        assert (mine is None) == (other is None)
+        if mine is not None:
+            torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
+    assert is_less == (kind in ROW_BY_ROW)
+    # nothing of it stays: whoever asks for all tokens next gets them
+    assert network.tokens(ids, mask).shape[:2] == (3, 9)
 
 
 def test_the_table_of_embeddings_learns_from_both_ends():

@@ -66,6 +66,57 @@ def test_depthwise_convolutions_have_the_gradients_of_fp32_as_near_as_bf16_is(ca
         assert float((ours - theirs).norm()) < 1.5 * float((other - theirs).norm()) + 1e-6
 
 
+def poison() -> None:
+    """Leave numbers that are none in memory that is free."""
+    kept = [torch.full((10**size,), float("nan")) for size in (3, 4, 5, 6) for _ in range(3)]
+    del kept
+
+
+@pytest.mark.parametrize(
+    ("sides", "kernel", "stride", "padding", "is_idle"),
+    [
+        ((1, 1), 3, 2, 1, True),
+        ((1, 4), 5, 1, 2, True),
+        ((2, 2), 3, 3, 1, True),
+        ((3, 1), 3, 2, 1, True),
+        ((2, 3), 7, 1, "same", True),
+        ((3, 3), 3, 2, 1, False),
+        ((7, 7), 7, 2, 3, False),
+        ((1, 1), 1, 2, 0, False),
+    ],
+)
+def test_weights_that_meet_no_pixel_learn_nothing_of_what_lies_in_memory(
+    sides, kernel, stride, padding, is_idle, monkeypatch
+):
+    replaced = []
+    compute = kernels._wide_convolution
+    monkeypatch.setattr(
+        kernels, "_wide_convolution", lambda *a, **k: replaced.append(1) or compute(*a, **k)
+    )
+    layer = nn.Conv2d(32, 48, kernel, stride, padding)
+    images = torch.randn(8, 32, *sides, requires_grad=True)
+    expected = gradients(layer, images)
+    for _ in range(3):
+        poison()
+        found = gradients(layer, images, torch.autocast("cpu", torch.bfloat16), OwnKernels())
+        for ours, theirs in zip(found, expected, strict=True):
+            assert float((ours - theirs).norm() / theirs.norm()) < 0.02
+    assert bool(replaced) == is_idle
+
+
+@pytest.mark.parametrize(("compiled", "is_replaced"), [(False, True), (True, False)])
+def test_where_bf16_is_said_the_kernels_are_replaced_too(
+    compiled, is_replaced, recipe, monkeypatch
+):
+    entered = []
+    monkeypatch.setattr(OwnKernels, "__enter__", lambda mode: entered.append(mode))
+    monkeypatch.setattr(OwnKernels, "__exit__", lambda mode, *error: None)
+    recipe = replace(recipe, precision="bf16", compile=compiled)
+    with stepping(recipe, CPU):
+        pass
+    assert bool(entered) == is_replaced
+
+
 def test_nothing_is_replaced_in_fp32():
     layer, images = depthwise()
     expected = gradients(layer, images)

@@ -17,15 +17,27 @@ def tokens_of(lengths: np.ndarray) -> list[np.ndarray]:
     return [np.arange(length) for length in lengths.tolist()]
 
 
-def hidden_of(units: list[np.ndarray], *, seed: int = 0, step: int = 3, share: float = 0.15):
-    return hidden(replace(PLAIN, share=share), seed, step, np.arange(len(units)), units)
+def hidden_of(units: list[np.ndarray], *, seed=0, step=3, share=0.15, ids=None):
+    """Return the places that each sample hides, of the units that its tokens belong to."""
+    lengths = np.array([len(unit) for unit in units])
+    begins = [np.diff(unit, prepend=-1) > 0 for unit in units]
+    is_each_one = all(map(np.all, begins))
+    found = hidden(
+        replace(PLAIN, share=share),
+        seed,
+        step,
+        np.arange(len(units)) if ids is None else np.array(ids),
+        lengths,
+        None if is_each_one else np.concatenate(begins),
+    )
+    return [np.flatnonzero(part) for part in np.split(found, np.cumsum(lengths)[:-1])]
 
 
 def test_a_text_hides_the_same_in_any_batch():
     units = tokens_of(RNG.integers(1, 60, 40))
     whole = hidden_of(units)
     for place in (0, 17, 39):
-        alone = hidden(PLAIN, 0, 3, np.array([place]), [units[place]])
+        alone = hidden_of([units[place]], ids=[place])
         assert alone[0].tolist() == whole[place].tolist()
 
 
@@ -63,21 +75,27 @@ def test_whole_words_are_hidden_or_seen():
     assert sum(map(len, found)) / num_tokens == pytest.approx(0.15, abs=0.01)
 
 
-def test_the_mask_stands_in_place_of_what_is_hidden_alone():
-    tokens = np.arange(5, 45)
-    seen = replaced(PLAIN, 0, 3, 7, tokens, np.array([2, 9]))
-    assert np.flatnonzero(seen != tokens).tolist() == [2, 9]
-    assert seen[[2, 9]].tolist() == [4, 4]
+def test_words_of_one_token_are_hidden_as_tokens_are():
+    units = tokens_of(RNG.integers(0, 40, 50))
+    begins = np.ones(sum(map(len, units)), bool)
+    given = np.arange(50), np.array([len(unit) for unit in units])
+    found = [hidden(PLAIN, 0, 3, *given, each) for each in (None, begins)]
+    assert np.array_equal(*found)
+
+
+def test_the_mask_stands_in_place_of_what_is_hidden():
+    seen = replaced(PLAIN, 0, 3, np.array([7, 7]), np.array([2, 9]), np.array([40, 41]))
+    assert seen.tolist() == [4, 4]
 
 
 def test_bert_masks_most_and_keeps_or_changes_the_rest():
     bert = replace(PLAIN, replacement="bert", num_ids=5_000)
-    tokens = np.full(20_000, 4_999)
-    seen = replaced(bert, 0, 3, 7, tokens, np.arange(len(tokens)))
+    told, ids, places = np.full(20_000, 4_999), np.full(20_000, 7), np.arange(20_000)
+    seen = replaced(bert, 0, 3, ids, places, told)
     assert np.mean(seen == 4) == pytest.approx(0.8, abs=0.01)
     assert np.mean(seen == 4_999) == pytest.approx(0.1, abs=0.01)
     changed = seen[(seen != 4) & (seen != 4_999)]
     assert changed.min() >= 5
     assert len(np.unique(changed)) > 1_000
-    again = replaced(bert, 0, 3, 7, tokens, np.arange(len(tokens)))
-    assert np.array_equal(seen, again)
+    order = np.random.default_rng(0).permutation(20_000)  # alike in any batch
+    assert np.array_equal(seen[order], replaced(bert, 0, 3, ids, places[order], told))

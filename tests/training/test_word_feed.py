@@ -121,7 +121,11 @@ def test_whole_words_of_a_window_are_hidden_as_a_whole():
     inputs = windows_of([60, 60, 60], room=20)
     hider = hider_of(inputs, whole_words=True)
     samples = np.arange(len(inputs))
-    for places, body in zip(hider.places(5, samples), inputs.bodies(samples), strict=True):
+    ids, _, where, _ = hider.hide(5, samples)
+    rows, columns = np.divmod(where, ids.shape[1])
+    assert np.array_equal(np.bincount(rows, minlength=len(samples)), hider.count(5, samples))
+    for row, body in enumerate(inputs.bodies(samples)):
+        places = columns[rows == row] - len(inputs.prefix)
         begins = inputs.corpus.begins[body].copy()
         begins[0] = 1
         words = np.cumsum(begins)

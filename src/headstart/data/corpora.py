@@ -153,18 +153,22 @@ def open_corpus(
     read = _find(source, options)
     found = _look_through(read.name, read.documents)
     findings, documents = list(read.findings), read.documents
-    if len(np.unique(found.digests[~found.is_empty])) < LEAST_DOCUMENTS:
+    num_different = len(np.unique(found.digests[~found.is_empty]))
+    if num_different < LEAST_DOCUMENTS:
         num = int((~found.is_empty).sum())
         most = found.num_characters // LEAST_DOCUMENTS
         most = min(_LONGEST_PIECE, max(_SHORTEST_PIECE, most))
         documents = partial(_recut, read.documents, most)
         found = _look_through(read.name, documents)
-        told = f"{num} document{'' if num == 1 else 's'} would leave too few to hold out whole ones"
+        told = f"{num} document{'' if num == 1 else 's'}"
+        told += f", {num_different} of them different," if num_different < num else ""
+        told += " would leave too few to hold out whole ones"
         sentence = f"{told}: they are cut into {len(found.digests):,} pieces of up to {most:,} "
         findings.append(Finding("reading", "note", (), f"{sentence}characters."))
     is_held_out = _chosen(read.name, found, val_fraction, seed)
     if found.num_empty:
-        told = f"{found.num_empty:,} of {len(found.digests):,} documents are empty and left out."
+        verb = "is" if found.num_empty == 1 else "are"
+        told = f"{found.num_empty:,} of {len(found.digests):,} documents {verb} empty and left out."
         findings.append(Finding("missing", "note", (), told))
     digest = blake2b(found.fingerprint.encode() + is_held_out.tobytes(), digest_size=16)
     return TextCorpus(
@@ -295,7 +299,8 @@ def _of_folder(name: str, root: Path, encoding: str | None) -> _Read:
             f"that end in {_ENDINGS}, or the parts of a table. Check the path, name the file, or "
             f"rename what is text."
         )
-    told = f"Skipped {others.total():,} files that do not end in {_ENDINGS}."
+    files = "file that does" if others.total() == 1 else "files that do"
+    told = f"Skipped {others.total():,} {files} not end in {_ENDINGS}."
     findings = [Finding("unused", "note", (), told)] if others else []
     if len(found) == 1:
         return _Read(name, partial(read_lone_file, found[0], str(found[0]), encoding), findings)

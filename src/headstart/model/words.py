@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.starts import Encoder
+from headstart.starts.texts.last_rows import rows_of
 from headstart.starts.texts.networks import TextNetwork
 from headstart.starts.texts.word_heads import WordHead
 
@@ -35,11 +36,6 @@ class LanguageModel(nn.Module):
         del mode
         return super().train(False)
 
-    def _at(self, states: Tensor, where: Tensor) -> Tensor:
-        """Return the logits (M, V) at some of the places of states (B, T, D), flattened."""
-        found: Tensor = self.head(states.flatten(0, 1)[where])
-        return found
-
 
 class MaskedWords(LanguageModel):
     """Tells hidden words of texts that it reads both ways."""
@@ -52,7 +48,9 @@ class MaskedWords(LanguageModel):
             mask: int64, shape (B, T), 1 where there is a token.
             where: int64, shape (M,), places in ids, flattened.
         """
-        return self._at(self.encoder.tokens(ids, mask), where)
+        network: Any = self.encoder.network
+        found: Tensor = self.head(network.tokens_at(ids, mask, where))
+        return found
 
 
 class NextWords(LanguageModel):
@@ -74,4 +72,5 @@ class NextWords(LanguageModel):
         output = network.model(
             input_ids=ids, attention_mask=seen[:, None], position_ids=positions, use_cache=False
         )
-        return self._at(output.last_hidden_state, where)
+        found: Tensor = self.head(rows_of(output.last_hidden_state, where))
+        return found

@@ -22,6 +22,7 @@ from headstart.pretraining.hiding import seen_images, settle_crop, settle_hiding
 from headstart.pretraining.images import Images
 from headstart.pretraining.objective import Givens
 from headstart.pretraining.pixels import PixelLearner
+from headstart.pretraining.step_precision import settle_step_precision
 from headstart.starts import BuildRequest, Encoder, build_encoder
 from headstart.tensors import evaluating, seeded
 from headstart.training.machine.device import choose_precision
@@ -68,7 +69,9 @@ def build_pixels(images: Images, means: Givens) -> PixelLearner:
             f"and --micro-batch-size, give more images, or choose scratch/vit-tiny."
         )
     num_checked = _settle_checked(module, val, means)
-    return PixelLearner(module, recipe, images, (train, val), hiding, num_checked)
+    learner = PixelLearner(module, recipe, images, (train, val), hiding, num_checked)
+    settle_step_precision(learner, means)
+    return learner
 
 
 def _encoder(dataset: Dataset, means: Givens) -> Encoder:

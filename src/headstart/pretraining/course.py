@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from headstart.training.loop import train
 from headstart.training.machine.memory import keep_freed_memory
 from headstart.training.options.recipe import Recipe, with_length
 from headstart.training.options.schedule import learning_rate_factor
-from headstart.training.options.strategy import as_trained, build_optimizer, parameter_groups
+from headstart.training.options.strategy import build_optimizer, parameter_groups
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
 from headstart.tuning.slowness import slowness
@@ -102,7 +102,7 @@ def _sample_seconds(learner: Learner) -> float:
     module, feed = learner.module, learner.feed(WHOLE)
     places = feed.order.indices(0)[:_TRIED]
     best = float("inf")
-    with _as_it_trains(module):
+    with learner.as_it_trains():
         for _ in range(3):  # the first warms up
             began = time.monotonic()
             loss = learner.compute_loss(feed.batch_of(places))
@@ -115,11 +115,6 @@ def _sample_seconds(learner: Learner) -> float:
     # a step may hold short texts, or long ones
     lengths = feed.lengths
     return each if lengths is None else each * float(lengths.mean() / lengths[places].mean())
-
-
-def _as_it_trains(module: nn.Module) -> AbstractContextManager[None]:
-    """Have everything learn inside the block; running statistics and random state come back."""
-    return as_trained(module, {name for name, _ in module.named_parameters()}, "train")
 
 
 def first_check(learner: Learner, conditions: Conditions) -> float:

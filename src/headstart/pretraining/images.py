@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,9 @@ def read_images(data: Data, options: object) -> Images:
         read, source, said = data.func, data.args[0], dict(data.keywords)
     if _is_bare(source):
         return _bare(source, said)
-    if (num := num_files(source, is_text)) and num == num_files(source):
+    is_one_text = isinstance(source, str | os.PathLike) and is_text(Path(source).name)
+    num = int(is_one_text) or num_files(source, is_text)
+    if num and (is_one_text or num == num_files(source)):
         raise DataError(
             f"{source} holds {num:,} text file{'' if num == 1 else 's'} and no images; expected "
             f"images for objective mae. For texts say --objective mlm or clm."

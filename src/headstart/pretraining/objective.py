@@ -8,7 +8,8 @@ objective is one file with a ``Learner`` and one row of ``table.OBJECTIVES``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.training.contract import Check
+from headstart.training.options.strategy import as_trained
 from headstart.types import BadSample, Data, Dataset, Finding, Identified, Modality, Start
 
 if TYPE_CHECKING:
@@ -149,6 +151,18 @@ class Learner(ABC):
         many each hides at a step: ``Batch.part`` is then by these, so that the loss of the step is
         the mean over all that is hidden in it, for any micro-batch and any number of processes.
         """
+
+    @contextmanager
+    def as_it_trains(self) -> Iterator[None]:
+        """Have everything learn inside the block, in the mode that the loop sets; for trials.
+
+        A language model drops nothing out while it pretrains (``LanguageModel.train``): a step that
+        did would take longer, more memory, and other kernels. Flags, modes, running statistics and
+        random state come back.
+        """
+        with as_trained(self.module, {n for n, _ in self.module.named_parameters()}, "train"):
+            self.module.train()
+            yield
 
     @abstractmethod
     def compute_loss(self, batch: Batch) -> Tensor:

@@ -29,6 +29,7 @@ from headstart.pretraining.images import Images
 from headstart.pretraining.objective import GAIN, Learned, Learner, Shown
 from headstart.pretraining.pictures import as_shown, hide
 from headstart.pretraining.probe import ridge_probe
+from headstart.pretraining.step_precision import unstepped
 from headstart.tasks import array_of, find_task
 from headstart.tensors import evaluating, to_tensors
 from headstart.training.batches.feed import Batch
@@ -199,7 +200,7 @@ class PixelLearner(Learner):
     def _held_out_losses(self, stop_requested: Callable[[], bool]) -> np.ndarray:
         """Return the loss of each held-out image of a check, float64, shape (M,)."""
         found = []
-        with evaluating(self.module), stepping(self.recipe, self._device):
+        with evaluating(self.module), stepping(unstepped(self.recipe), self._device):
             for images, order in self._held_out(stop_requested):
                 told = self.module(images, order, self.hiding.num_seen)
                 found.append(patch_losses(told, self._hidden_targets(images, order)).cpu().numpy())
@@ -244,7 +245,7 @@ class PixelLearner(Learner):
     ) -> np.ndarray:
         """Return features of whole images, float32, shape (N, D)."""
         found = []
-        with evaluating(self.module.encoder), stepping(self.recipe, self._device):
+        with evaluating(self.module.encoder), stepping(unstepped(self.recipe), self._device):
             for start in range(0, len(places), _BATCH):
                 if stop_requested():
                     raise StopRequested

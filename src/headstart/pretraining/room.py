@@ -17,7 +17,6 @@ from headstart.training.batches.feed import Batch, Feed
 from headstart.training.batches.order import WHOLE
 from headstart.training.machine import memory
 from headstart.training.machine.footprint import measure_forward
-from headstart.training.options.strategy import as_trained
 from headstart.tuning.conditions import Conditions
 from headstart.tuning.decisions import Decided
 from headstart.tuning.memory import ENOUGH_BYTES, learning_bytes
@@ -72,7 +71,7 @@ def _step_bytes(learner: Learner, feed: Feed) -> tuple[int, int]:
         return learner.compute_loss(held[0])
 
     module = learner.module
-    with as_trained(module, {name for name, _ in module.named_parameters()}, "train"):
+    with learner.as_it_trains():
         found = measure_forward(module, inputs, forward)
     # a checkpoint holds the weights in place of the gradients
     return found.per_sample, found.fixed + 2 * learning_bytes(module, learner.recipe)

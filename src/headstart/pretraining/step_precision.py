@@ -1,15 +1,17 @@
-"""In which number format the steps of a pretraining on texts run on a CPU: measured, settled once.
+"""In which number format the steps of a pretraining run on a CPU: measured, settled once.
 
 As ``tuning.step_format`` has it for a fine-tuning: bf16 where the processor has units for it and
 real steps of this network save a fifth by it. Weights, gradients, optimizer and loss are fp32, and
 so are the passes over what is held out. Where steps are expected to take less than ten seconds
-nothing is measured. Left out: GPUs, which have a format of their own, and compiled networks.
+nothing is measured, and nothing of a measurement is left. Left out: GPUs, which have a format of
+their own, and compiled networks.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import torch
@@ -25,9 +27,10 @@ from headstart.tuning.decisions import Decided
 _WORTH_SECONDS = 10.0  # of steps that are expected; below it a choice gains nothing to speak of
 _GAIN = 0.8  # of the time of fp32, or less: only then bf16 is taken
 _ROUNDS = 3  # the first warms up
-_SAMPLES = 8
+_SAMPLES, _MORE_SAMPLES = 8, 64
+_BRIEF_SECONDS = 0.1  # of so few; a step so short costs what it costs whatever its samples
 _PLAIN: tuple[Precision, bool] = ("fp32", False)
-_FORMATS: tuple[tuple[Precision, bool], ...] = (_PLAIN, ("bf16", False), ("bf16", True))
+_FORMATS: tuple[tuple[Precision, bool], ...] = (_PLAIN, ("bf16", True))
 
 
 def settle_step_precision(learner: Learner, means: Givens) -> None:
@@ -44,11 +47,13 @@ def settle_step_precision(learner: Learner, means: Givens) -> None:
 
     def decide() -> Decided[list[object]]:
         feed = learner.feed(WHOLE)
-        batch = feed.batch_of(feed.order.indices(0)[:_SAMPLES])
-        feed.close()
-        best = dict.fromkeys(_FORMATS, math.inf)
-        with torch.random.fork_rng(devices=[]):
+        places = feed.order.indices(0)
+        batch, best = feed.batch_of(places[:_SAMPLES]), dict.fromkeys(_FORMATS, math.inf)
+        with learner.as_it_trains(), closing(feed):
             best[_PLAIN] = min(_seconds(learner, batch) for _ in range(2))
+            if best[_PLAIN] < _BRIEF_SECONDS:
+                batch = feed.batch_of(places[:_MORE_SAMPLES])
+                best[_PLAIN] = _seconds(learner, batch)
             wanted, _ = plain.length(learner.num_samples)
             expected = best[_PLAIN] / len(batch.ids) * wanted * plain.batch_size
             if min(expected, max(0.0, means.budget.left)) < _WORTH_SECONDS:
@@ -82,10 +87,12 @@ def _with(recipe: Recipe, precision: Precision, own_kernels: bool) -> Recipe:
 
 def _seconds(learner: Learner, batch: Batch) -> float:
     """Return what a step takes, forward and back; nothing is learned."""
-    began = time.monotonic()
+    # with one thread, what else runs on the machine does not count
+    clock = time.process_time if torch.get_num_threads() == 1 else time.monotonic
+    began = clock()
     loss = learner.compute_loss(batch)
     loss.backward()  # type: ignore[no-untyped-call]
     float(loss.detach())
-    seconds = time.monotonic() - began
+    seconds = clock() - began
     learner.module.zero_grad(set_to_none=True)
     return seconds

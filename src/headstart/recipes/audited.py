@@ -122,13 +122,14 @@ def apart_from_test(current: Session, corpus: Corpus, budget: Budget, seed: int)
 
 
 def _near_test(current: Session, dataset: Dataset, seconds: float, seed: int) -> list[int]:
-    """Return the ids of training samples that are near copies of test samples."""
+    """Return the ids of training samples that are test samples, or nearly."""
     from headstart.auditing.audit import AuditTools
     from headstart.auditing.audits import AUDITS
 
+    same = _same_as_test(dataset)
     asked = [a for a in AUDITS.values() if a.finds_copies and a.asks_of(dataset)]
     if not asked:
-        return []
+        return sorted(same)
     emit("stage", text="Looking for near copies of the test split")
     missing = _missing(asked)
     for why in missing.values():
@@ -145,11 +146,21 @@ def _near_test(current: Session, dataset: Dataset, seconds: float, seed: int) ->
         for spot in group
         if spot.split == "train"
     }
-    return sorted(near)
+    return sorted(near | same)
+
+
+def _same_as_test(dataset: Dataset) -> set[int]:
+    """Return the ids of training samples that test holds to the bit, as given splits may have."""
+    import numpy as np
+
+    train, test = dataset.train, dataset.test
+    if train.contents is None or test.contents is None:
+        return set()
+    return set(train.ids[np.isin(train.contents, test.contents)].tolist())
 
 
 def _told_near(dataset: Dataset, near: Sequence[int]) -> Finding:
-    """Return that near copies of test are not learned from."""
+    """Return that copies of test, and near ones, are not learned from."""
     import numpy as np
 
     places = np.flatnonzero(np.isin(dataset.train.ids, np.array(near, np.int64)))
@@ -157,7 +168,7 @@ def _told_near(dataset: Dataset, near: Sequence[int]) -> Finding:
     facts = dataset.schema.facts
     sentence = (
         f"{len(near):,} of {len(dataset.train):,} training {facts.nouns} "
-        f"{'is nearly a test one' if len(near) == 1 else 'are nearly test ones'}, such as "
+        f"{'is a test one' if len(near) == 1 else 'are test ones'}, or nearly, such as "
         f"{names[0]}: {'it is' if len(near) == 1 else 'they are'} not learned from. "
         "headstart check shows the pairs."
     )

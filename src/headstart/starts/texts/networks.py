@@ -26,6 +26,7 @@ from headstart.starts.texts.configs import (
     read_config,
     without_pooler,
 )
+from headstart.starts.texts.last_rows import last_rows, rows_of
 from headstart.starts.texts.windows import windowed_states
 
 if TYPE_CHECKING:
@@ -98,6 +99,21 @@ class TextNetwork(nn.Module):
             return hidden
         index = first_tokens.unsqueeze(-1).expand(-1, -1, hidden.shape[2])
         return hidden.gather(1, index)
+
+    def tokens_at(self, input_ids: Tensor, attention_mask: Tensor, where: Tensor) -> Tensor:
+        """Return the last hidden states of some tokens, shape (M, D).
+
+        Args:
+            input_ids: See ``forward``.
+            attention_mask: See ``forward``.
+            where: int64, shape (M,), places in ``input_ids``, flattened.
+        """
+        if self.window is not None:
+            return rows_of(self.tokens(input_ids, attention_mask), where)
+        _, blocks = largest_list(self)
+        return last_rows(
+            lambda: self._states(input_ids, attention_mask), self.model, blocks[-1], where
+        )
 
     def typed_tokens(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None

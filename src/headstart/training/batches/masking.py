@@ -44,69 +44,75 @@ class Masking:
 
 
 def hidden(
-    masking: Masking, seed: int, step: int, ids: np.ndarray, units: list[np.ndarray]
-) -> list[np.ndarray]:
-    """Return which tokens of some samples are hidden.
+    masking: Masking,
+    seed: int,
+    step: int,
+    ids: np.ndarray,
+    lengths: np.ndarray,
+    begins: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return which tokens of some samples are hidden, samples one after the other.
 
     Args:
         masking: The share.
         seed: The run's seed.
         step: Number of the step.
         ids: int64, shape (B,), the samples' ids.
-        units: Of each sample the number of the unit that each token belongs to, int64, (T,),
-            rising from 0.
+        lengths: int64, shape (B,), tokens of each; T in all.
+        begins: bool, shape (T,), whether a token is the first of a unit, as the first of each
+            sample is; None where each is one.
 
     Returns:
-        Of each sample the places of its hidden tokens, int64, rising; never empty where there is
-        a token.
+        bool, shape (T,); of each sample that has a token one or more.
     """
-    lengths = np.array([len(each) for each in units], np.int64)
-    counts = np.array([each[-1] + 1 if len(each) else 0 for each in units], np.int64)
+    total, num = int(lengths.sum()), len(lengths)
+    rows = np.repeat(np.arange(num), lengths)
+    units = np.arange(total) if begins is None else np.cumsum(begins) - 1  # of each token
+    owners = rows if begins is None else rows[begins]  # of each unit the sample
+    counts = np.bincount(owners, minlength=num)
     # one draw a sample for the rounding, then one a unit
-    drawn = scores(HIDE, seed, step, np.repeat(ids, counts + 1), _places(counts + 1))
-    found = []
-    begin = 0
-    for length, count, unit in zip(lengths.tolist(), counts.tolist(), units, strict=True):
-        rounding, order = drawn[begin], np.argsort(drawn[begin + 1 : begin + 1 + count])
-        begin += count + 1
-        wanted = max(1, int(masking.share * length + rounding))
-        sizes = np.bincount(unit, minlength=count)[order]
-        # the word that crosses the share is in where more than half of it is below
-        is_in = np.cumsum(sizes) - sizes / 2 <= wanted
-        is_in[:1] = True
-        taken = np.zeros(count, bool)
-        taken[order[is_in]] = True
-        found.append(np.flatnonzero(taken[unit]))
+    drawn = scores(HIDE, seed, step, np.repeat(ids, counts + 1), places_of(counts + 1))
+    first = np.cumsum(counts + 1) - counts - 1
+    rounding, drawn = drawn[first], np.delete(drawn, first)
+    wanted = np.maximum(1, (masking.share * lengths + rounding).astype(np.int64))
+    order = np.lexsort((drawn, owners))  # the owners stay in their order
+    sizes = np.bincount(units, minlength=len(owners))[order]
+    before = np.cumsum(lengths) - lengths
+    # the word that crosses the share is in where more than half of it is below
+    is_in = np.cumsum(sizes) - sizes / 2 - before[owners] <= wanted[owners]
+    is_in[(np.cumsum(counts) - counts)[counts > 0]] = True
+    taken = np.zeros(len(owners), bool)
+    taken[order[is_in]] = True
+    found: np.ndarray = taken[units]
     return found
 
 
 def replaced(
-    masking: Masking, seed: int, step: int, sample_id: int, tokens: np.ndarray, places: np.ndarray
+    masking: Masking, seed: int, step: int, ids: np.ndarray, places: np.ndarray, told: np.ndarray
 ) -> np.ndarray:
-    """Return the tokens of a sample as a network sees them.
+    """Return what stands in place of hidden tokens.
 
     Args:
-        masking: What stands in place of hidden tokens.
+        masking: Says what.
         seed: The run's seed.
         step: Number of the step.
-        sample_id: Of the sample.
-        tokens: Integer, shape (T,).
-        places: Of the hidden ones.
+        ids: int64, shape (N,), of each hidden token the id of its sample.
+        places: int64, shape (N,), and its place there.
+        told: Integer, shape (N,), what it is.
+
+    Returns:
+        Shape (N,), of the kind of ``told``.
     """
-    seen = tokens.copy()
     if masking.replacement == "mask":
-        seen[places] = masking.mask_id
-        return seen
-    which = scores(REPLACE, seed, step, np.full(len(places), sample_id), places)
-    other = scores(ANY_TOKEN, seed, step, np.full(len(places), sample_id), places)
+        return np.full_like(told, masking.mask_id)
+    which = scores(REPLACE, seed, step, ids, places)
+    other = scores(ANY_TOKEN, seed, step, ids, places)
     any_id = masking.first_id + (other * (masking.num_ids - masking.first_id)).astype(np.int64)
-    seen[places] = np.where(
-        which < _KEPT, tokens[places], np.where(which < _RANDOM, any_id, masking.mask_id)
-    )
-    return seen
+    seen = np.where(which < _KEPT, told, np.where(which < _RANDOM, any_id, masking.mask_id))
+    return seen.astype(told.dtype)
 
 
-def _places(counts: np.ndarray) -> np.ndarray:
+def places_of(counts: np.ndarray) -> np.ndarray:
     """Return 0, 1, … of each of several rows of these lengths, one row after the other."""
     total = int(counts.sum())
     found: np.ndarray = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)

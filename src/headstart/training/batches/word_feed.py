@@ -20,7 +20,7 @@ from headstart.preprocessing.corpus import TokenCorpus
 from headstart.preprocessing.packing import Windows
 from headstart.tensors import to_device
 from headstart.training.batches.feed import Feed, Mixed, Piece
-from headstart.training.batches.masking import Masking, hidden, replaced
+from headstart.training.batches.masking import Masking, hidden, places_of, replaced
 from headstart.training.batches.order import WHOLE, Share
 from headstart.training.options.recipe import Recipe
 from headstart.types import BadSample, Finding, PlainInputs
@@ -81,20 +81,32 @@ class WindowInputs(PlainInputs):
         begins, ends = (first + some.begins).tolist(), (first + some.ends).tolist()
         return [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
 
-    def framed(self, bodies: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids and mask of bodies, int64, shape (B, T), padded to the longest."""
-        whole = [np.concatenate([self.prefix, body, self.suffix]) for body in bodies]
-        longest = max(map(len, whole))
-        ids = np.full((len(whole), longest), self.pad_id, np.int64)
-        mask = np.zeros((len(whole), longest), np.int64)
-        for row, tokens in enumerate(whole):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        return ids, mask
+    def places_in_corpus(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the tokens of samples lie in the corpus, and how many each has, int64."""
+        some = self.windows.some(places)
+        first, lengths = self.corpus.offsets[some.documents] + some.begins, some.lengths
+        return np.repeat(first, lengths) + places_of(lengths), lengths
+
+    def framed(self, tokens: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ids and mask of samples, int64, shape (B, T), padded to the longest.
+
+        Args:
+            tokens: int64, their tokens, one sample after the other.
+            lengths: int64, shape (B,), how many each has.
+        """
+        first, wide = len(self.prefix), lengths + len(self.prefix) + len(self.suffix)
+        num, longest = len(lengths), int(wide.max())
+        ids = np.full((num, longest), self.pad_id, np.int64)
+        ids[:, :first] = self.prefix
+        ids[np.repeat(np.arange(num), lengths), first + places_of(lengths)] = tokens
+        for place, token in enumerate(self.suffix):
+            ids[np.arange(num), first + lengths + place] = token
+        return ids, (np.arange(longest) < wide[:, None]).astype(np.int64)
 
     def arrays(self, places: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return ids and mask of some samples, nothing hidden."""
-        return self.framed([self.corpus.ids[body] for body in self.bodies(places)])
+        where, lengths = self.places_in_corpus(places)
+        return self.framed(np.asarray(self.corpus.ids[where], np.int64), lengths)
 
 
 @dataclass(frozen=True)
@@ -113,9 +125,12 @@ class Hider:
     seed: int
     whole_words: bool
 
-    def places(self, step: int, samples: np.ndarray) -> list[np.ndarray]:
-        """Return the places of the hidden tokens in the body of each of some samples."""
-        return self._places(step, samples, self.inputs.bodies(samples))
+    def count(self, step: int, samples: np.ndarray) -> np.ndarray:
+        """Return how many tokens each of some samples hides at a step, int64, shape (B,)."""
+        where, lengths = self.inputs.places_in_corpus(samples)
+        is_hidden = self._hidden(step, samples, where, lengths)
+        rows = np.repeat(np.arange(len(samples)), lengths)
+        return np.bincount(rows[is_hidden], minlength=len(samples))
 
     def hide(self, step: int, samples: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return what a network is given of some samples, and what it is to tell.
@@ -128,30 +143,26 @@ class Hider:
             Ids and mask, int64 (B, T); where the hidden tokens stand in these, flattened, and what
             they are, int64 (M,) each.
         """
-        bodies, sample_ids = self.inputs.bodies(samples), self.inputs.ids[samples]
-        shown, told, rows = [], [], []
-        for row, places in enumerate(self._places(step, samples, bodies)):
-            tokens = self.inputs.corpus.ids[bodies[row]].astype(np.int64)
-            one = int(sample_ids[row])
-            shown.append(replaced(self.masking, self.seed, step, one, tokens, places))
-            told.append(tokens[places])
-            rows.append(places)
-        ids, mask = self.inputs.framed(shown)
-        first = len(self.inputs.prefix)
-        where = [row * ids.shape[1] + first + places for row, places in enumerate(rows)]
-        return ids, mask, np.concatenate(where), np.concatenate(told)
+        inputs = self.inputs
+        where, lengths = inputs.places_in_corpus(samples)
+        tokens = np.asarray(inputs.corpus.ids[where], np.int64)
+        is_hidden = self._hidden(step, samples, where, lengths)
+        rows = np.repeat(np.arange(len(samples)), lengths)[is_hidden]
+        places, told = places_of(lengths)[is_hidden], tokens[is_hidden]
+        sample_ids = inputs.ids[samples][rows]
+        tokens[is_hidden] = replaced(self.masking, self.seed, step, sample_ids, places, told)
+        ids, mask = inputs.framed(tokens, lengths)
+        return ids, mask, rows * ids.shape[1] + len(inputs.prefix) + places, told
 
-    def _places(self, step: int, samples: np.ndarray, bodies: Sequence[slice]) -> list[np.ndarray]:
-        units = [self._units(body) for body in bodies]
-        return hidden(self.masking, self.seed, step, self.inputs.ids[samples], units)
-
-    def _units(self, body: slice) -> np.ndarray:
-        """Return the number of the unit that each token of a body belongs to."""
-        if not self.whole_words:
-            return np.arange(body.stop - body.start)
-        begins = self.inputs.corpus.begins[body].astype(np.int64)
-        begins[:1] = 1  # a window may begin inside a word
-        return np.cumsum(begins) - 1
+    def _hidden(
+        self, step: int, samples: np.ndarray, where: np.ndarray, lengths: np.ndarray
+    ) -> np.ndarray:
+        """Return which tokens are hidden, bool, samples one after the other."""
+        begins = None
+        if self.whole_words:
+            begins = np.asarray(self.inputs.corpus.begins[where], bool)
+            begins[(np.cumsum(lengths) - lengths)[lengths > 0]] = True  # one may begin in a word
+        return hidden(self.masking, self.seed, step, self.inputs.ids[samples], lengths, begins)
 
 
 class HiddenWordFeed(Feed):
@@ -173,7 +184,7 @@ class HiddenWordFeed(Feed):
 
     def weights(self, step: int, places: np.ndarray) -> np.ndarray:
         """Return how many tokens each sample hides at a step."""
-        return np.array([len(each) for each in self._hider.places(step, places)], np.int64)
+        return self._hider.count(step, places)
 
     def _made(self, piece: Piece) -> Mixed:
         return Mixed(on_device(self._hider.hide(piece.step, piece.places), self._device))

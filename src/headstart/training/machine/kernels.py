@@ -5,7 +5,10 @@ far slower than in fp32: that of fused attention, and that of depthwise convolut
 there is reference code alone where they have a stride. Under ``OwnKernels`` the first runs in fp32,
 and of the second what is slow. Attention that drops some of its weights is not fused, and PyTorch
 computes it in fp32 from copies that it keeps: it runs in bf16, as the plain products that
-transformers writes it as do. Weights, their gradients and the loss are fp32 whatever the format.
+transformers writes it as do. In fp32 run convolutions of which some weight meets no pixel, as on a
+map of one place: oneDNN leaves the gradient of such weights unwritten in bf16, and whatever lay in
+memory learns (seen with PyTorch 2.14 on AVX-512). Weights, their gradients and the loss are fp32
+whatever the format.
 The figures: docs/experiments.md, "Number format of training steps".
 
 Left out: GPUs, whose kernels these are not; other operations.
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -31,12 +35,14 @@ def stepping(recipe: Recipe, device: torch.device) -> Iterator[None]:
     """Run forward passes of training steps in the number format, and by the kernels, of a recipe.
 
     Args:
-        recipe: ``stepped_precision`` and ``own_kernels`` say which.
+        recipe: ``stepped_precision`` and ``own_kernels`` say which. Where a user says bf16 on a CPU
+            the kernels are replaced, too, but for a compiled network, which has its own.
         device: Where the model lies.
     """
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.stepped_precision)
     number_format = torch.autocast(device.type, dtype) if dtype else nullcontext()
-    with number_format, OwnKernels() if recipe.own_kernels else nullcontext():
+    is_said = dtype is torch.bfloat16 and device.type == "cpu" and not recipe.compile
+    with number_format, OwnKernels() if recipe.own_kernels or is_said else nullcontext():
         yield
 
 
@@ -56,6 +62,8 @@ class OwnKernels(TorchFunctionMode):
         if torch.is_grad_enabled() and args and type(args[0]) is Tensor:
             if func is torch.conv2d and _is_narrow_depthwise(*args, **kwargs):
                 return _depthwise(*args, **kwargs)
+            if func is torch.conv2d and _has_idle_weights(*args, **kwargs):
+                return _wide_convolution(*args, **kwargs)
             if func is F.scaled_dot_product_attention and _is_narrow_attention(*args, **kwargs):
                 return _wide_attention(*args, **kwargs)
             if func is F.scaled_dot_product_attention and _is_dropped_attention(*args, **kwargs):
@@ -115,6 +123,48 @@ def _dropped_attention(
 def _wide(value: Any) -> Any:
     is_float = isinstance(value, Tensor) and value.is_floating_point()
     return value.float() if is_float else value
+
+
+def _has_idle_weights(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> bool:
+    """Return whether a convolution in bf16 has weights that meet no pixel, wherever they stand."""
+    del bias, groups
+    narrow = (_cast_type() or images.dtype) == torch.bfloat16
+    if not narrow or images.ndim != 4 or images.device.type != "cpu":
+        return False
+    pair = nn.modules.utils._pair
+    sides, kernels = images.shape[2:], weight.shape[2:]
+    if isinstance(padding, str):
+        reach = [d * (k - 1) for d, k in zip(pair(dilation), kernels, strict=True)]
+        padding = tuple(r // 2 if padding == "same" else 0 for r in reach)
+    given = zip(sides, kernels, pair(stride), pair(padding), pair(dilation), strict=True)
+    return any(_is_idle(*one) for one in given)
+
+
+@lru_cache(maxsize=1024)
+def _is_idle(side: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
+    """Return whether some of a kernel's places along a side meet padding alone."""
+    num = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    stands = range(-padding, num * stride - padding, stride)
+    return not all(
+        any(0 <= stand + dilation * place < side for stand in stands) for place in range(kernel)
+    )
+
+
+def _wide_convolution(*args: Any, **kwargs: Any) -> Tensor:
+    """Return a convolution computed in fp32, in bf16."""
+    with torch.autocast("cpu", enabled=False):
+        found = torch.conv2d(
+            *[_wide(value) for value in args], **{n: _wide(v) for n, v in kwargs.items()}
+        )
+    return found.to(torch.bfloat16)
 
 
 def _is_narrow_depthwise(
