@@ -22,11 +22,12 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from headstart.evaluation.intervals import Z95
+from headstart.evaluation.means import MOST_LOG
 from headstart.types import Figure
 
 # By how much items that are predicted by models of shared samples tell less than so many others:
@@ -53,18 +54,52 @@ def over_seeds(
         return figures[0]
     below = float(np.mean([one.value - one.low for one in figures]))
     above = float(np.mean([one.high - one.value for one in figures]))
-    of_seeds = seed_reach(values)
-    low, high = mean - math.hypot(below, of_seeds), mean + math.hypot(above, of_seeds)
+    down, up = _seed_reaches(values, (below, above), (lowest, highest))
+    low, high = mean - math.hypot(below, down), mean + math.hypot(above, up)
     return _bounded(Figure(mean, low, high), lowest, highest)
 
 
-def seed_reach(values: np.ndarray) -> float:
-    """Return half the width of the 95 % interval of a mean over seeds, of two at least."""
+def _seed_reaches(
+    values: np.ndarray, of_items: tuple[float, float], bounds: tuple[float, float]
+) -> tuple[float, float]:
+    """Return how far the mean over all seeds may be below and above that of two or more.
+
+    Args:
+        values: Of each seed.
+        of_items: How far the ends of a run's own interval reach below and above, in the mean.
+        bounds: What the figure cannot pass; infinite where it can be anything.
+    """
     from scipy.stats import t
 
-    num = len(values)
-    spread = float(values.std(ddof=1))
-    return float(t.ppf(0.975, num - 1)) * spread / math.sqrt(num)
+    far = float(t.ppf(0.975, len(values) - 1)) / math.sqrt(len(values))
+    bent, back = _unbent(values, of_items, bounds)
+    middle, reach = float(bent.mean()), far * float(bent.std(ddof=1))
+    low, centre, high = (back(at) for at in (middle - reach, middle, middle + reach))
+    return abs(centre - low), abs(high - centre)
+
+
+def _unbent(
+    values: np.ndarray, of_items: tuple[float, float], bounds: tuple[float, float]
+) -> tuple[np.ndarray, Callable[[float], float]]:
+    """Return values on a scale without bounds, and the way back; arguments as ``_seed_reaches``.
+
+    A value at a bound is taken as one that is off it by a seventh of its interval, which is what
+    half an item is where none of many is wrong. What has no interval is left as it is.
+    """
+    lowest, highest = bounds
+    above, below = values - lowest, highest - values
+    least = [reach / 7 if math.isfinite(reach) else 0.0 for reach in reversed(of_items)]
+    above, below = np.maximum(above, least[0]), np.maximum(below, least[1])
+    if (above <= 0).any() or (below <= 0).any():
+        return values, lambda at: at
+    if math.isinf(lowest) and math.isinf(highest):
+        return values, lambda at: at
+    if math.isinf(highest):
+        return np.log(above), lambda at: lowest + math.exp(min(at, MOST_LOG))
+    if math.isinf(lowest):
+        return np.log(below), lambda at: highest - math.exp(min(at, MOST_LOG))
+    odds = np.log(above) - np.log(below)
+    return odds, lambda at: lowest + (highest - lowest) / (1 + math.exp(min(-at, MOST_LOG)))
 
 
 def over_folds(
