@@ -20,7 +20,7 @@ import pytest
 from blocks import BLOCKS, LINES, ROOT, TUTORIALS, Block, all_blocks, fenced, without_comment
 from filelock import FileLock
 from shell import cut, environment_of, lay_out, prepare, script
-from world import RUNS, write_named
+from world import NAMES, RUNS, write_named
 
 from headstart.cli import main
 
@@ -117,6 +117,37 @@ def test_what_reads_finished_runs_does(line: str, world: Path, monkeypatch, capf
     told = capfd.readouterr()
     assert code == 0, told.err
     assert told.out or "report" in line or "--page" in line
+
+
+def planned_lines() -> list[tuple[str, str]]:
+    """Return the lines that train from scratch on files, each with its page."""
+    found: dict[str, str] = {}
+    for block in HERE:
+        for line in block.run_here:
+            trains = re.match(r"headstart (?:fit|finetune|pretrain) (\S+)", line)
+            apart = re.search(r"pip/|runs/(?!\S+$)|--fixes|--from|--resume|--num-processes", line)
+            if trains and not apart and trains[1] in NAMES:
+                found.setdefault(line, block.page)
+    return [(page, line) for line, page in found.items()]
+
+
+@pytest.fixture(scope="module")
+def places() -> dict[str, Path]:
+    """Return the folders of pages that have been written, by page: tests of a page share one."""
+    return {}
+
+
+@pytest.mark.parametrize(("page", "line"), planned_lines())
+def test_what_trains_takes_what_its_page_gives_it(
+    page: str, line: str, places: dict[str, Path], tmp_path_factory, monkeypatch, capfd
+) -> None:
+    """Data are read and the training is planned, as ``--dry-run`` does."""
+    folder = places.setdefault(page, tmp_path_factory.mktemp("page"))
+    write_named(folder, page, [line])
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
+    code = main([*shlex.split(line, comments=True)[1:], "--dry-run"])
+    assert code == 0, capfd.readouterr().err
 
 
 class _Read(Exception):
