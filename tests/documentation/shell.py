@@ -56,7 +56,7 @@ MORE = {
     "checkpoint_stall.py": "--megabytes 20 --saves 1",
     "small_val.py": "--sizes 20 --draws 2",
 }
-BUDGETS = {"docs/distributed.md": "75s"}  # four processes on as many cores as there are
+BUDGETS = {"docs/distributed.md": "60s"}  # four processes on as many cores as there are
 # The functions of the script: every command is a process of its own; a server runs beside, is asked
 # when it is ready, and has ended well when Ctrl-C ends it.
 PRELUDE = """
@@ -118,7 +118,7 @@ def script(block: Block) -> str:
     Args:
         block: One that can be run here.
     """
-    budget = BUDGETS.get(block.page, "25s")
+    budget = BUDGETS.get(block.page, "15s")
     lines = [cut(line, budget) for line in block.run_here]
     for at, line in enumerate(lines):
         if re.match(r"(?:[A-Z_]+=\S+ )*headstart (?:fit|finetune|pretrain) ", line):

@@ -19,7 +19,7 @@ from small_writers import written_chats
 NUM = 240
 _WORDS = "warm dull bright slow film plot actor music the and shop parcel price late well of"
 WORDS = np.array(_WORDS.split())
-PHOTOS = 300  # so many that enough are held out for a drift reference
+PHOTOS = 340  # so many that enough are held out for a drift reference
 
 
 def photo(draw: np.random.Generator, is_dog: bool) -> Image.Image:

@@ -79,9 +79,13 @@ def wrapped(text: str, width: int = 80, *, first: str = "", following: str = "")
         first: Stands before the first line.
         following: Stands before each of the others.
     """
-    whole = _TOGETHER.sub(lambda found: found[0].replace(" ", UNBROKEN), text)
-    lines = textwrap.wrap(whole, width, initial_indent=first, subsequent_indent=following)
+    lines = textwrap.wrap(unbroken(text), width, initial_indent=first, subsequent_indent=following)
     return [line.replace(UNBROKEN, " ") for line in lines]
+
+
+def unbroken(text: str) -> str:
+    """Return a text in which no line may end inside an interval, a p-value or a percentage."""
+    return _TOGETHER.sub(lambda found: found[0].replace(" ", UNBROKEN), text)
 
 
 def is_number(value: object) -> bool:
