@@ -99,7 +99,7 @@ def test_a_check_is_called_by_its_metric(clock: Clock) -> None:
     console("task", {"name": "train", "done": 1, "total": 2})
     console("check", {"step": 1, "metric": "f1_micro", "val_score": 0.875, "val_loss": 0.25})
     console("task", {"name": "train", "done": 2, "total": 2})
-    expected = "  train  2/2  val f1 micro 0.8750  val loss 0.2500  took 0.0 s\n"
+    expected = "  train  2/2  val F1 (micro) 0.8750  val loss 0.2500  took 0.0 s\n"
     assert stream.getvalue() == expected
 
 
@@ -286,3 +286,17 @@ def test_table_on_a_terminal_keeps_the_first_column_whole(terminal: Terminal) ->
     text = re.sub(r"\033\[[0-9;]*m", "", terminal.getvalue())
     assert "timm/a_rather_long_name_of_a_model.and_a_tag" in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("wide", [40, 100])
+def test_no_line_of_a_table_ends_in_blanks(wide, terminal, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(wide))
+    rows = [
+        ["scratch/resnet18", "MIT", 0.9],
+        ["a", "a licence of several words", None],
+        ["b", "", 1],
+    ]
+    print_table(["start", "licence", "accuracy"], rows, terminal, title="Starts")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    assert "scratch/resnet18" in shown
+    assert [line for line in shown.splitlines() if line != line.rstrip()] == []

@@ -15,7 +15,7 @@ from headstart.evaluation.shares import share_of
 from headstart.types import Figure
 
 
-@pytest.mark.parametrize(("num_seeds", "spread"), [(3, 0.0), (3, 0.8), (5, 0.3), (5, 0.8)])
+@pytest.mark.parametrize(("num_seeds", "spread"), [(3, 0.0), (3, 0.8), (5, 0.3), (5, 1.5)])
 def test_an_interval_over_seeds_holds_seeds_and_items(num_seeds, spread):
     rng = np.random.default_rng(0)
     # an item is right by its own ease and the luck of a seed, in log odds
@@ -41,6 +41,47 @@ def test_one_seed_is_itself_and_ends_stay_within_bounds():
     found = over_seeds([one, Figure(0.5, 0.4, 0.6)], lowest=0.0, highest=1.0)
     assert (found.low, found.high) == (0.0, 1.0)  # two seeds say little
     assert math.isnan(over_seeds([one, Figure(0.5, math.nan, 0.6)]).low)
+
+
+def _seeds_hold(values, reach, truth, bounds):
+    """Return how often intervals over seeds hold, rows of values each seed's on the same items."""
+    lowest, highest = bounds
+    held = 0
+    for row in values:
+        each = [Figure(one, one - reach, one + reach) for one in row]
+        found = over_seeds(each, lowest=lowest, highest=highest)
+        held += found.low <= truth <= found.high
+    return held / len(values)
+
+
+@pytest.mark.parametrize("num_seeds", [3, 5])
+def test_seeds_whose_figures_are_skewed_by_a_bound_are_held_more_often_than_by_students_t(
+    num_seeds,
+):
+    """Shares below 1, errors above 0, and what is only bounded above, as R² is."""
+    draw = np.random.default_rng(0).normal(size=(600, num_seeds))
+    odds, chances = 1.0 + 1.5 * draw, norm.ppf((np.arange(500) + 0.5) / 500)
+    shares, sizes = 1 / (1 + np.exp(-odds)), np.exp(0.6 * draw)
+    mean_share, mean_size = (1 / (1 + np.exp(-1 - 1.5 * chances))).mean(), math.exp(0.6**2 / 2)
+    cases = [
+        (shares, mean_share, (0.0, 1.0)),
+        (sizes, mean_size, (0.0, math.inf)),
+        (1 - sizes, 1 - mean_size, (-math.inf, 1.0)),
+    ]
+    for values, truth, bounds in cases:
+        bent = _seeds_hold(values, 0.01, truth, bounds)
+        plain = _seeds_hold(values, 0.01, truth, (-math.inf, math.inf))
+        assert bent >= plain + 0.01
+        assert bent >= 0.9
+
+
+def test_seeds_that_differ_little_are_told_as_by_students_t():
+    each = [Figure(one, one - 0.01, one + 0.01) for one in (0.70, 0.71, 0.72)]
+    bounded, free = over_seeds(each, lowest=0.0, highest=1.0), over_seeds(each)
+    assert bounded.low == pytest.approx(free.low, abs=2e-3)
+    assert bounded.high == pytest.approx(free.high, abs=2e-3)
+    right = [Figure(1.0, 0.9, 1.0)] * 3  # at its bound, and none differs
+    assert over_seeds(right, lowest=0.0, highest=1.0) == Figure(1.0, pytest.approx(0.9), 1.0)
 
 
 def _linear(inputs, targets):

@@ -18,14 +18,14 @@ NONE = math.nan
     ("scores", "why"),
     [
         ([0.9, 0.8, 0.7], "validation accuracy 0.900 on a sample, the best of 3"),
-        ([0.9], "validation accuracy 0.900 on a sample, the best of 1"),
+        ([0.9], "validation accuracy 0.900 on a sample, the only one that was looked at"),
         (
             [0.9, 0.8, NONE],
             "validation accuracy 0.900 on a sample, the best of 2; 1 more could not be looked at",
         ),
         (
             [0.9, NONE, NONE],
-            "validation accuracy 0.900 on a sample, the best of 1; 2 more could not be looked at",
+            "validation accuracy 0.900 on a sample, the only one of 3 that was looked at",
         ),
         ([NONE, NONE], "the quickest; none of 2 could be scored in the time for screening"),
     ],

@@ -1,6 +1,7 @@
 """The pages of real runs of every kind that is not one label of one input, on a screen and a phone.
 
 Those of one label are looked at in ``test_in_browser.py``, with everything on them that can be.
+Each test leaves its four pictures in its folder (``--basetemp``), for a person to look at.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from looks import NARROW, SCREENS, opened, wrong_with
+from looks import SCREENS, opened, wrong_with
 from small_captions import pair_run
 from small_questions import question_run
 from small_runs import tag_run
@@ -74,5 +75,4 @@ def test_the_page_of_a_run_fits_its_screen_and_can_be_read(browser, kind, tmp_pa
         with opened(browser, page, width, scheme) as shown:
             assert wrong_with(shown) == {}, (width, scheme)
             assert len(shown.inner_text("main")) > 500
-            if width == NARROW and scheme == "light":
-                shown.screenshot(path=tmp_path / "phone.png", full_page=True)
+            shown.screenshot(path=tmp_path / f"{width}-{scheme}.png", full_page=True)

@@ -8,7 +8,13 @@ from headstart.reporting.page import Beside
 from headstart.reporting.page_curves import trainings_of
 from headstart.reporting.page_explained import explained_view, marked_words
 from headstart.reporting.page_head import command_of, provenance_view, verdict_view
+from headstart.reporting.page_making import options_view
+from headstart.reporting.page_samples import mistakes_view
 from headstart.reporting.page_trust import behind_view, trust_view
+from headstart.reporting.terminal import UNBROKEN, unbroken
+from headstart.reporting.wording import verdict
+from headstart.tasks import CLASSIFICATION, REGRESSION
+from headstart.tasks.several_words import worded
 
 
 def step(done, loss, **fields):
@@ -23,7 +29,7 @@ def test_the_verdict_is_one_line_above_everything(make_run):
     assert f"Accuracy {100 * accuracy:.1f} % on 200 items" in found["sentence"]
     assert "better than" in found["sentence"]
     html = render_page(**run, log_records=[])
-    assert html.index(found["sentence"].split(" (")[0]) < html.index("<h2>")
+    assert html.index(unbroken(found["sentence"].split(" (")[0])) < html.index("<h2>")
     assert verdict_view({}) is None
 
 
@@ -143,3 +149,53 @@ def test_words_are_marked_by_how_much_they_say():
     marked = marked_words([["good", 2.0], [" ", 0.0], ["film", 0.1], ["but", -1.0]])
     assert [one["css"] for one in marked] == ["for", "", "", "against"]
     assert [one["strength"] for one in marked] == ["60", "0", "3", "30"]
+
+
+def test_no_line_of_the_page_ends_within_an_interval_a_p_value_or_an_option(make_run):
+    run = make_run()
+    run["options"]["command"] = ["fit", "photos", "--input-size", "32"]
+    html = render_page(**run, log_records=[])
+    words = re.sub(r"<style>.*?</style>|<[^>]+>", "", html, flags=re.S)
+    assert UNBROKEN in words
+    found = re.findall(r".{30}(?:\bp (?:=|&lt;) \d|\[[\d.+-]+, [\d.+-]+\]|\d %)", words)
+    assert found == []
+    assert '<span class="word">--input-size</span>' in html
+
+
+def test_a_ladder_of_one_of_several_targets_says_which(make_run):
+    run = make_run()
+    own = {**run["metrics"]["before_after"], "task": "classification", "num_items": 200}
+    run["metrics"]["before_after"]["parts"] = {"kind": own, "land": own}
+    titles = re.findall(r"<h2>(Before and after.*?)</h2>", render_page(**run, log_records=[]))
+    assert titles == ["Before and after", "Before and after: kind", "Before and after: land"]
+
+
+def test_how_sure_the_least_sure_of_several_targets_is_stands_beside_no_number():
+    item = {
+        "name": "row 1",
+        "target": "kind: flat; price: 3",
+        "prediction": "kind: house; price: 4",
+    }
+    samples = [{**item, "probability": 0.6, "text": "some words"}]
+    several = "multi-task: kind (2 classes), price (number)"
+    for task, told in ((several, "(least sure: 0.60)"), ("classification", "0.60")):
+        [one] = mistakes_view(samples, {"task": task})["samples"]
+        assert one["certainty"] == told
+    assert worded({"kind": "flat", "price": 18.170512, "age": None}) == (
+        "kind: flat; price: 18.171; age: –"
+    )
+
+
+def test_answers_that_are_all_alike_have_no_unknown_difference():
+    same = {"before": "probe", "after": "fine-tuned", "gained": 0, "lost": 0, "p_value": 1.0}
+    same["difference"] = {"value": 0.0, "low": None, "high": None}
+    for task in (CLASSIFICATION, REGRESSION):
+        told = verdict(same, 48, task.words.pairing)
+        assert "unknown" not in told
+        assert "p = 1.000: no difference that 48 items can show" in told
+
+
+def test_memory_is_told_in_the_unit_that_is_read():
+    machine = {"peak_memory_bytes": 1_160_212_480, "gpus": [], "num_cpus": 2}
+    [(_, rows)] = options_view({"machine": machine})
+    assert dict(rows) == {"peak_memory_bytes": "1.2 GB", "gpus": "-", "num_cpus": "2"}

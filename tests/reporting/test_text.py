@@ -114,7 +114,8 @@ def test_format_figure(figure, expected):
     [
         ("/home/me/secret/photos/", "photos"),
         ("C:\\me\\rows.csv", "rows.csv"),
-        ("photos/", "photos/"),
+        ("photos/", "photos"),
+        ("a/photos/", "a/photos"),
         ("mnist", "mnist"),
         ("/", "/"),
     ],

@@ -15,6 +15,7 @@ import pytest
 
 import headstart as hs
 from headstart.reporting.watching.followed import MAX_POINTS, Followed, FollowedRun
+from headstart.reporting.watching.live_page import render_live_page
 from headstart.reporting.watching.local_server import LocalServer
 from headstart.reporting.watching.plot import plot
 from headstart.reporting.watching.text_view import render_followed
@@ -193,3 +194,23 @@ def test_a_page_of_a_run_that_has_ended_is_not_served(
     (folder / "state").rmdir()
     assert hs.watch(str(folder), page=True).record["status"] == "stopped"
     assert "has ended: there is nothing to come" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("r2", "R²"),
+        ("f1_entities", "F1 (entities)"),
+        ("bleu", "BLEU"),
+        ("own_figure", "own figure"),
+    ],
+)
+def test_a_figure_is_called_as_in_the_report(metric: str, name: str, folder: Path) -> None:
+    more = {"kind": "check", "step": 60, "metric": metric, "val_score": 0.25, "val_loss": 0.5}
+    (folder / "log.jsonl").write_text(line(0, RECORDS[0]) + line(1, RECORDS[4]) + line(2, more))
+    run = FollowedRun(folder)
+    run.update()
+    text, page = render_followed(run), render_live_page(run)
+    assert f"val {name} of training (full), now 0.25" in text
+    assert f"val {name}, now 0.25" in page
+    assert f"val_{metric}" not in text + page

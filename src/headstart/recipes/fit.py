@@ -33,6 +33,7 @@ from headstart.recipes.source import (
 )
 from headstart.reporting.console import attached
 from headstart.storage.run_folder import refuse_occupied
+from headstart.tasks import called
 from headstart.tracking import require_trackers
 
 if TYPE_CHECKING:
@@ -288,17 +289,20 @@ def _choose(candidates: list[Candidate]) -> Decided[Chosen]:
 
     rows = [_row(c) for c in candidates]
     best = candidates[0]
-    columns = ["start", best.metric, "95 % interval", "pixels", "seconds", "note"]
+    metric = called(best.metric)
+    columns = ["start", metric, "95 % interval", "pixels", "seconds", "note"]
     shown = [_shown(c) for c in candidates]
     if not any(c.size for c in candidates):  # texts and tables have no pixels
         place = columns.index("pixels")
         columns, *shown = ([*row[:place], *row[place + 1 :]] for row in (columns, *shown))
-    title = f"Candidates, by {best.metric} on a validation sample"
+    title = f"Candidates, by {metric} on a validation sample"
     emit("table", title=title, columns=columns, rows=shown)
     value = best.score.value
     num = sum(c.score.value == c.score.value for c in candidates)
-    why = f"validation {best.metric} {_number(value)} on a sample, the best of {num}"
-    if num < len(rows):
+    why = f"validation {metric} {_number(value)} on a sample"
+    among = f" of {len(rows)}" if len(rows) > 1 else ""
+    why += f", the best of {num}" if num > 1 else f", the only one{among} that was looked at"
+    if 1 < num < len(rows):
         why += f"; {len(rows) - num} more could not be looked at"
     if value != value:
         why = f"the quickest; none of {len(rows)} could be scored in the time for screening"

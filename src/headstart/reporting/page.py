@@ -47,6 +47,7 @@ from headstart.reporting.page_samples import (
     written_view,
 )
 from headstart.reporting.page_trust import behind_view, decisions_view, repeats_view, trust_view
+from headstart.reporting.terminal import unbroken
 from headstart.reporting.wording import (
     data_title,
     describe_start,
@@ -155,6 +156,7 @@ def templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: unbroken(value) if type(value) is str else value,
     )
     made.globals |= {"_": say, "language": spoken}
     return made

@@ -117,8 +117,9 @@ def ladder_view(metrics: Json) -> Json | None:
     if not measure.is_higher_better:
         lead = say("{figure} on the same {items} of the test set; lower is better.", **told)
     about = f" {say(metrics['about'])}" if "about" in metrics else ""
+    title = say(metrics.get("title", "Before and after"))
     return {
-        "title": say(metrics.get("title", "Before and after")),
+        "title": f"{title}: {metrics['part']}" if "part" in metrics else title,
         "lead": f"{lead}{about} {say(task.words.pairing.explained(num_groups))}",
         "head": [("", ""), (axis_labels(axis), ""), (f"{called} [95 %]", "number")],
         "figures": [

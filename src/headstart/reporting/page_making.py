@@ -13,6 +13,7 @@ from headstart.reporting.wording import (
     NO_SCORE,
     describe_bad_samples,
     describe_columns,
+    format_bytes,
     format_count,
     format_duration,
     format_value,
@@ -146,10 +147,17 @@ def data_view(data: Json) -> Json | None:
 def options_view(options: Json) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return every resolved option, how training went, and the machine: a table each."""
     return [
-        (say(title), [(name, format_value(value)) for name, value in options[key].items()])
+        (say(title), [(name, _told(name, value)) for name, value in options[key].items()])
         for title, key in _TABLES
         if options.get(key)
     ]
+
+
+def _told(name: str, value: object) -> str:
+    """Return a value of such a table; of memory in the unit that is read."""
+    if name.endswith("_bytes") and isinstance(value, int):
+        return format_bytes(value)
+    return "-" if value == [] else format_value(value)
 
 
 def footer(data: Json, model: Json) -> str:

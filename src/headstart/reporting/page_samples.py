@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from headstart.reporting.language import say
 from headstart.reporting.measures import Json, format_value_alone, task_of
 from headstart.reporting.wording import format_number, format_value
+
+if TYPE_CHECKING:
+    from headstart.tasks import Task
 
 _FRAMINGS = {
     "crop": "of which the network sees the centre square",
@@ -37,7 +41,7 @@ def mistakes_view(samples: list[Json], metrics: Json) -> Json | None:
     if not samples or task is None:
         return None
     words = say(task.words.mistakes), say(task.words.mistakes_lead)
-    return _listed(samples, *words, has_classes=task.has_classes)
+    return _listed(samples, *words, task=task)
 
 
 def doubtful_view(samples: Sequence[Json], metrics: Json) -> Json | None:
@@ -52,22 +56,22 @@ def doubtful_view(samples: Sequence[Json], metrics: Json) -> Json | None:
         return None
     lead = say("Test items on which the first answer leads by least, right or wrong.")
     title = say("Most doubtful")
-    return _listed(samples, title, lead, has_classes=task.has_classes)
+    return _listed(samples, title, lead, task=task)
 
 
-def _listed(samples: Sequence[Json], title: str, lead: str, *, has_classes: bool) -> Json:
+def _listed(samples: Sequence[Json], title: str, lead: str, *, task: Task) -> Json:
     """Return items in the form that suits them: numbers, rows of a table, or pictures."""
     view = {"title": title, "lead": lead}
     are_words = any(isinstance(sample.get("target"), str) for sample in samples)
-    if not has_classes and not are_words:  # texts and several targets are told in words
+    if not task.has_classes and not are_words:  # texts and several targets are told in words
         shown = [_item(sample) | _numbers(sample) for sample in samples[:_MAX_ROWS]]
         return {**view, "form": "numbers", "samples": shown}
     if any(sample.get("text") is not None or sample.get("row") for sample in samples):
-        shown = [_item(sample) | _labels(sample) for sample in samples[:_MAX_ROWS]]
+        shown = [_item(sample) | _labels(sample, task) for sample in samples[:_MAX_ROWS]]
         return {**view, "form": "rows", "samples": shown}
     shown = [
-        {"name": sample.get("name"), "picture": sample.get("image_png_base64"), **_labels(sample)}
-        for sample in samples[:_MAX_PICTURES]
+        {"name": one.get("name"), "picture": one.get("image_png_base64"), **_labels(one, task)}
+        for one in samples[:_MAX_PICTURES]
     ]
     return {**view, "form": "pictures", "samples": shown}
 
@@ -155,13 +159,16 @@ def seen_view(views: Json) -> Json | None:
     }
 
 
-def _labels(sample: Json) -> Json:
+def _labels(sample: Json, task: Task) -> Json:
     """Return target and prediction, as names of classes, and how sure the model was."""
     probability = sample.get("probability")
+    sure = "" if probability is None else format_number(probability, 2)
+    if task.parts and sure:
+        sure = say("(least sure: {probability})", probability=sure)
     return {
         "target": sample.get("target"),
         "prediction": sample.get("prediction"),
-        "certainty": "" if probability is None else format_number(probability, 2),
+        "certainty": sure,
     }
 
 

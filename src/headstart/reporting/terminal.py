@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 UNBROKEN = "\N{NO-BREAK SPACE}"  # where a line of text must not end
+_END = re.compile(r"(?: |\x1b\[[0-9;]*m)+$", re.M)  # of a line: blanks, and colours that end there
 _TOGETHER = re.compile(r"\[[^\[\]\s]+, [^\[\]\s]+\]|\bp [=<] [\d.e-]+|\d %")
 
 
@@ -78,9 +79,13 @@ def wrapped(text: str, width: int = 80, *, first: str = "", following: str = "")
         first: Stands before the first line.
         following: Stands before each of the others.
     """
-    whole = _TOGETHER.sub(lambda found: found[0].replace(" ", UNBROKEN), text)
-    lines = textwrap.wrap(whole, width, initial_indent=first, subsequent_indent=following)
+    lines = textwrap.wrap(unbroken(text), width, initial_indent=first, subsequent_indent=following)
     return [line.replace(UNBROKEN, " ") for line in lines]
+
+
+def unbroken(text: str) -> str:
+    """Return a text in which no line may end inside an interval, a p-value or a percentage."""
+    return _TOGETHER.sub(lambda found: found[0].replace(" ", UNBROKEN), text)
 
 
 def is_number(value: object) -> bool:
@@ -183,14 +188,19 @@ def _print_rich_table(
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     console = RichConsole(file=stream, highlight=False)
-    if title:
-        console.print(Text(title, style="bold"))
-    if console.measure(table).minimum > console.width or _natural(columns, cells) > console.width:
-        for row in cells:  # folded into columns of a letter nobody could read it
-            console.print(Text(row[0], style="bold"))
-            console.print(Padding(Text(_told(columns, row)), (0, 0, 0, 2)))
-        return
-    console.print(table)
+    least = max(console.measure(table).minimum, _natural(columns, cells))
+    with console.capture() as drawn:
+        if title:
+            console.print(Text(title, style="bold"))
+        if least > console.width:
+            for row in cells:  # folded into columns of a letter nobody could read it
+                console.print(Text(row[0], style="bold"))
+                console.print(Padding(Text(_told(columns, row)), (0, 0, 0, 2)))
+        else:
+            console.print(table)
+    # rich fills lines up to their column: who marks and copies a table would get the blanks
+    stream.write(_END.sub(lambda found: found[0].replace(" ", ""), drawn.get()))
+    stream.flush()
 
 
 def _natural(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:

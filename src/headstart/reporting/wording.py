@@ -129,6 +129,9 @@ def verdict(
     }[judge(comparison, pairing)]
     style = format_quantity if pairing.has_unit else format_figure
     difference = style(comparison.get("difference"), signed=True)
+    ends = (end_of(comparison.get("difference"), name) for name in ("low", "high"))
+    if None in ends:  # of answers that are all alike: p says so
+        difference = difference.partition(" [")[0]
     against = say("{after} against {before}", **_both(comparison))
     return (
         f"{against}: {_counts(comparison, pairing.counts)}, {say(pairing.difference)} "
@@ -233,12 +236,13 @@ def data_title(name: object) -> str:
     """Return what data are called in a title: of a whole path its last part, which is nobody's own.
 
     Args:
-        name: As the user called it: ``photos/``, ``mnist``, ``/home/me/photos.csv``.
+        name: As the user called it: ``photos/`` (of which ``photos`` is left), ``mnist``,
+            ``/home/me/photos.csv``.
     """
     text = str(name)
     is_whole = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
     parts = re.split(r"[/\\]+", text.rstrip("/\\"))
-    return parts[-1] if is_whole and parts[-1] else text
+    return parts[-1] if is_whole and parts[-1] else text.rstrip("/\\") or text
 
 
 def describe_columns(data: Json) -> str:

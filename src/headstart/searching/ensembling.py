@@ -21,7 +21,7 @@ import numpy as np
 from headstart.errors import OptionError
 from headstart.model import MOST_MEMBERS
 from headstart.objectives import item_losses
-from headstart.tasks import Task, array_of
+from headstart.tasks import Task, array_of, called
 from headstart.training.probing.folds import deal_folds
 from headstart.types import Rows
 
@@ -110,7 +110,9 @@ def choose_ensemble(
     scores = [search.score(own, every) for own in (counts, {single: 1})]
     if scores[0][0] < scores[1][0] - scores[1][1]:
         fall = f"from {scores[1][0]:.4f} to {scores[0][0]:.4f}"
-        why = f"together val {task.validation_metric} falls {fall}, beyond its standard error"
+        why = (
+            f"together val {called(task.validation_metric)} falls {fall}, beyond its standard error"
+        )
         return EnsembleChoice((single,), (1.0,), gain, error, why)
     total = sum(counts.values())
     weights = tuple(number / total for number in counts.values())

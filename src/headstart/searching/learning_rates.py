@@ -20,6 +20,7 @@ from typing import TypedDict
 from headstart.errors import OptionError
 from headstart.events import emit
 from headstart.searching.trials import Trial, best_of, gain_over, try_rate
+from headstart.tasks import called
 from headstart.training.batches.order import Order
 from headstart.training.options.defaults import defaults_for
 from headstart.training.options.recipe import Recipe
@@ -209,7 +210,7 @@ def _why(arm: Arm, best: Trial, trials: Sequence[Trial], num_rates: int) -> str:
         f"{trial.figure.value:.3f}" if trial.figure else "diverged"
         for trial in sorted(trials, key=lambda trial: trial.learning_rate)
     )
-    told = f"{arm.setup.model.task.headline} {figures}".replace("_", " ")
+    told = f"{called(arm.setup.model.task.headline)} {figures}"
     if best is not trials[0]:
         return f"best of {num_rates} on val, {told}"
     return f"the family's own; of {num_rates} none is better on val beyond noise, {told}"

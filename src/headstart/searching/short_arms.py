@@ -205,7 +205,9 @@ def _hold(contest: Contest, first: TuningWay, addresses: Sequence[str]) -> Decid
     rows = _rows(tried)
     _show(rows)
     is_first = best is tried[0]
-    why = f"of {len(tried)} ways in short trainings " + (
+    scored = [one for one in tried if len(one.errors)]
+    failed = f" ({len(tried) - len(scored)} more could not be scored)"
+    why = f"of {len(scored)} ways in short trainings{failed if scored != tried else ''} " + (
         "none is better on val beyond noise than the best of the screening"
         if is_first
         else f"the best on val, {_metric(contest)} {best.score[0]:.3f}; of the best of the "

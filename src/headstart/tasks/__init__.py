@@ -98,6 +98,21 @@ def find_task(name: str) -> Task:
     return task
 
 
+def called(key: str) -> str:
+    """Return what a person calls a figure: ``R²`` for ``r2``, in val's name, too.
+
+    Args:
+        key: Of any task's figures, or ``val_`` and one; what is none keeps its words.
+
+    Example:
+        >>> called("val_r2"), called("val_loss"), called("seconds_left")
+        ('val R²', 'val loss', 'seconds left')
+    """
+    known = {name: each.name for task in TASKS.values() for name, each in task.figures.items()}
+    side, name = ("val ", key.removeprefix("val_")) if key.startswith("val_") else ("", key)
+    return f"{side}{known.get(name, name.replace('_', ' '))}"
+
+
 def argument_of(schema: Schema) -> str:
     """Return what ``headstart predict`` is given after a run, as a person would write it.
 
@@ -130,6 +145,7 @@ __all__ = [
     "TextColumn",
     "argument_of",
     "array_of",
+    "called",
     "encode_targets",
     "find_task",
     "order_classes",

@@ -79,10 +79,10 @@ def read_rows(parts: Sequence[TargetPart], texts: Sequence[str], schema: Schema)
 
 
 def worded(row: Mapping[str, object]) -> str:
-    """Return the targets of a sample in a line: ``topic: food; stars: 4.1``."""
+    """Return the targets of a sample in a line: ``topic: food; stars: 4.1``, in five digits."""
     said = []
     for label, value in row.items():
-        shown = written_out(value) if isinstance(value, float) else value
+        shown = written_out(float(f"{value:.5g}")) if isinstance(value, float) else value
         said.append(f"{label}: {'–' if value is None else shown}")
     return "; ".join(said)
 

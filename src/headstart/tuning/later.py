@@ -18,7 +18,7 @@ from headstart.data.times import day_of, latest, times_of
 from headstart.evaluation import figure_to_json
 from headstart.preprocessing import Cells
 from headstart.preprocessing.rows import TableSamples
-from headstart.tasks import find_task
+from headstart.tasks import called, find_task
 from headstart.tuning.baselines.baseline import Items, Rival
 from headstart.tuning.baselines.boosting import (
     BOOSTING,
@@ -76,8 +76,8 @@ class LaterDays:
         between, later = map(_written, (self.between, self.later))
         sentence = (
             f"By column '{self.column}', the figures of this run answer for days between those "
-            f"learned from, and days to come differ: {BOOSTING} reaches {self.metric} {between} "
-            f"on the test split, and {later} on the latest {self.num_later:,} rows (from "
+            f"learned from, and days to come differ: {BOOSTING} reaches {called(self.metric)} "
+            f"{between} on the test split, and {later} on the latest {self.num_later:,} rows (from "
             f"{self.since}) when it learns from those before. To foretell, train with --split time."
         )
         return Finding("time", "error", (), sentence)

@@ -15,6 +15,7 @@ import numpy as np
 
 from headstart.events import emit
 from headstart.preprocessing import KnownWordPreprocess
+from headstart.tasks import called
 from headstart.training.contract import never
 from headstart.training.options.common_options import Imbalance
 from headstart.training.probing.methods import PROBES
@@ -313,7 +314,7 @@ def _together(
 
 def _told(fitted: Probe) -> str:
     """Return what val says of it."""
-    return f"val {fitted.metric} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
+    return f"val {called(fitted.metric)} {fitted.val_score:.4f} ({fitted.seconds:.1f} s)"
 
 
 LINEAR = Solver(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from headstart.events import emit
 from headstart.model import Model, run_batches
+from headstart.tasks import called
 from headstart.training.contract import Check
 from headstart.tuning.arm import Arm, Tuned, judge
 from headstart.tuning.conditions import Conditions
@@ -50,7 +51,7 @@ def better(
     own, other = (judge(setup.model, x, val_inputs) for x in (tuned.val_logits, logits))
     if other.score <= own.score:
         return setup, tuned
-    why = f"val {own.metric} {other.score:.4f}, after the fine-tuning in the time left "
+    why = f"val {called(own.metric)} {other.score:.4f}, after the fine-tuning in the time left "
     emit("choice", name="model", value="as screening left it", why=f"{why}{own.score:.4f}")
     return rival, replace(tuned, fitted=None, val_logits=logits)
 

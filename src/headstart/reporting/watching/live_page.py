@@ -7,6 +7,7 @@ from headstart.reporting.page import templates
 from headstart.reporting.terminal import format_seconds, format_value
 from headstart.reporting.watching.followed import FollowedRun
 from headstart.reporting.watching.text_view import headline, shown_curves
+from headstart.tasks import called
 
 REFRESH_SECONDS = 2
 _MAX_TRAININGS = 6
@@ -34,12 +35,12 @@ def render_live_page(run: FollowedRun) -> str:
     for training in reversed(run.trainings[-_MAX_TRAININGS:]):
         charts = [
             {
-                "name": name.replace("_", " "),
+                "name": called(name),
                 "now": format_value(training.curves[name][-1][1]),
                 "svg": line_chart(
-                    [(name, "line-a", training.curves[name])],
+                    [(called(name), "line-a", training.curves[name])],
                     x_label="step",
-                    label=f"{name} of {training.name} over steps",
+                    label=f"{called(name)} of {training.name} over steps",
                 ),
             }
             for name in shown_curves(training)

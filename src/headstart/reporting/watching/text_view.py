@@ -9,6 +9,7 @@ from typing import Any
 from headstart.reporting.terminal import format_seconds, format_value
 from headstart.reporting.watching.followed import Followed, FollowedRun
 from headstart.reporting.watching.plot import plot
+from headstart.tasks import called
 
 WIDTH = 80
 _BAR = 24
@@ -32,7 +33,7 @@ def render_followed(run: FollowedRun, *, is_plain: bool = False, height: int = 8
         training = run.trainings[-1]
         for name in shown_curves(training)[:_MAX_PLOTS]:
             points = training.curves[name]
-            told = f"{name.replace('_', ' ')} of {training.name}, now {format_value(points[-1][1])}"
+            told = f"{called(name)} of {training.name}, now {format_value(points[-1][1])}"
             lines += ["", _wrapped(told), *plot(points, height=height, is_plain=is_plain)]
     if run.spent:
         told = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in run.spent)
