@@ -243,3 +243,78 @@ def test_in_a_few_lines_too_the_ragged_one_is_said(tmp_path, line):
     (tmp_path / "few.conll").write_text(f"a\tB-X\nb\tO\n\nc\tO\n{line}\n")
     with pytest.raises(DataError, match=rf"Line 5 of few.conll has {1 + line.count(chr(9))} col"):
         load(str(tmp_path / "few.conll"))
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"], ids=["return", "both", "feed"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_lines_end_as_any_system_ends_them(tmp_path, end, encoding, heard):
+    words, tags = _many()
+    path = tmp_path / "names.txt"
+    path.write_bytes(_lines(words, tags).replace("\n", end).encode(encoding))
+    if not encoding.startswith("utf-16"):
+        assert _same(load(str(path)), words, tags)
+        return
+    with pytest.raises(DataError, match=r"looks like UTF-16\. Say --encoding utf-16") as caught:
+        load(str(path))
+    said = str(caught.value).split("--encoding ")[1].split(",")[0]
+    assert _same(load(str(path), encoding=said), words, tags)
+    heard(caught.value)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda word, tag: f" {word} {tag}",
+        lambda word, tag: f"{word} _\t{tag}",
+        lambda word, tag: f"{word} \t {tag} ",
+        lambda word, tag: f"{word:12}{tag}",
+        lambda word, tag: f"{word}\t\t{tag}" if word > "i" else f"{word} {tag}",
+    ],
+    ids=["indented", "tab behind blank", "both", "padded", "by turns"],
+)
+def test_columns_between_tabs_and_blanks_by_turns(tmp_path, write):
+    words, tags = _many()
+    parts = ["\n".join(map(write, *both)) for both in zip(words, tags, strict=True)]
+    (tmp_path / "a.bio").write_text("\n\n".join(parts))
+    assert _same(load(str(tmp_path / "a.bio")), words, tags)
+
+
+@pytest.mark.parametrize("between", ["\t", " "])
+def test_a_word_with_another_blank_or_end_of_line_stays_one(tmp_path, between):
+    words, tags = _many()
+    words[3][0], words[5][1] = "a\u2028b", "c\x85d"
+    words[0][1], words[9][0], words[30][2] = "\u3000", "\u00a0", "x\u00a0y"
+    (tmp_path / "a.conll").write_text(_lines(words, tags, between), encoding="utf-8")
+    data = load(str(tmp_path / "a.conll"))
+    total = sum(len(row) for split in (data.train, data.val, data.test) for row in split.targets)
+    assert total == sum(map(len, tags))
+
+
+OTHERS = {
+    "tags first": ("B-PER Ada\nO came\n\nO no\nB-PER Bob\n", "Line 1 of {} ends in 'Ada'"),
+    "small tags": ("Ada b-per\ncame o\n\nBob b-per\n", "Line 1 of {} ends in 'b-per'"),
+    "tags alone": ("B-PER\nO\n\nO\n", "Line 1 of {} has 1 column: 'B-PER'"),
+    "prose": ("# names\nAda NN\nShe came here.\n", "Line 3 of {} ends in 'here.'"),
+    "no sentences": ("Ada NN\ncame VB\nhere RB\n", "{} has no blank line among its first 3"),
+    "nothing": ("\n\n# names\n", "{} has no line of a word"),
+}
+
+
+@pytest.mark.parametrize("name", ["a.conll", "b.iob2", "train.bio.txt", "c.conllu"])
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_is_called_conll_and_is_none_is_told_the_line(tmp_path, name, case):
+    content, said = OTHERS[case]
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=said.format(name)):
+        load(str(tmp_path / name))
+
+
+def test_one_file_of_a_folder_that_is_none_is_told_its_line(tmp_path, heard):
+    words, tags = _many()
+    (tmp_path / "train.txt").write_text(_lines(words, tags))
+    (tmp_path / "test.txt").write_text(_lines(words, [[t.lower() for t in row] for row in tags]))
+    with pytest.raises(DataError, match=r"Line 1 of test.txt ends in 'b-per'") as caught:
+        load(str(tmp_path))
+    (tmp_path / "test.txt").write_text(_lines(words, tags))
+    assert load(str(tmp_path)).schema.task == "token-classification"
+    heard(caught.value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
+import types
 
 import pandas as pd
 import pytest
@@ -18,7 +21,7 @@ import headstart as hs
 from headstart import extras
 from headstart.errors import Interrupted, PackageMissing
 from headstart.events import listen
-from headstart.starts.four_bits import FourBitLinear
+from headstart.starts.four_bits import FourBitLinear, require_four_bits
 
 # NormalFloat4, appendix E of Dettmers et al. 2023
 LEVELS = (
@@ -60,6 +63,37 @@ def test_without_bitsandbytes_it_is_said_what_to_install(monkeypatch, tmp_path):
     start = str(save_bert(tmp_path / "bert", TEXTS))
     with pytest.raises(PackageMissing, match=r"'qlora' needs 'bitsandbytes'.*headstart\[qlora\]"):
         hs.finetune(_data(tmp_path), start=start, out=str(tmp_path / "run"), **SAID)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_no_hub_is_asked_for_kernels_and_nobody_is_told_of_them(
+    is_there, monkeypatch, tmp_path, caplog
+):
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("bitsandbytes", "kernels")]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "bitsandbytes").mkdir()
+    (tmp_path / "bitsandbytes" / "functional.py").write_text("")
+    (tmp_path / "bitsandbytes" / "__init__.py").write_text(
+        "import logging\n"
+        "try:\n"
+        "    from kernels import get_kernel\n"
+        "    get_kernel('of a hub')\n"
+        "except Exception as error:\n"
+        "    logging.getLogger(__name__).warning('no kernel: %s', error)\n"
+    )
+    asked = []
+    if is_there:
+        there = types.SimpleNamespace(get_kernel=asked.append)
+        monkeypatch.setitem(sys.modules, "kernels", there)
+    monkeypatch.syspath_prepend(tmp_path)
+    require_four_bits()
+    assert sys.modules["bitsandbytes"].__file__.startswith(str(tmp_path))
+    assert not asked
+    assert not caplog.records
+    assert ("kernels" in sys.modules) == is_there
+    assert logging.getLogger("bitsandbytes").level == logging.NOTSET
+    for name in [n for n in sys.modules if n.partition(".")[0] == "bitsandbytes"]:
+        del sys.modules[name]
 
 
 def _nearest(weight: torch.Tensor) -> torch.Tensor:

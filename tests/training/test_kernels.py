@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from headstart.training.machine import kernels
 from headstart.training.machine.kernels import OwnKernels, stepping
@@ -187,6 +188,53 @@ def test_attention_that_drops_weights_is_the_plain_one_in_bf16(is_bool, has_scal
         assert float((mean - theirs).norm() / theirs.norm()) < 0.1
     first, again = (torch.manual_seed(7) and run(0.3, *own()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("told", ["bool", "-inf", "least of fp32", "-1e9"])
+@pytest.mark.parametrize("blind", [(0,), (2, 5), ()])
+def test_a_token_that_may_look_at_none_learns_nothing_and_is_a_number(told, blind):
+    torch.manual_seed(0)
+    parts = [torch.randn(2, 3, 6, 8, requires_grad=True) for _ in range(3)]
+    is_seen = torch.ones(2, 1, 6, 6, dtype=torch.bool).tril()
+    is_seen[1, 0, list(blind)] = False
+    least = {"-inf": -torch.inf, "least of fp32": torch.finfo(torch.float32).min, "-1e9": -1e9}
+    mask = is_seen
+    if told != "bool":
+        mask = torch.zeros(is_seen.shape).masked_fill(~is_seen, least[told])
+    weights = torch.linspace(-1, 1, parts[0].numel()).view_as(parts[0])
+
+    def run(dropout):
+        # not fused: of rows of -1e9 alone the fused backward pass takes six times the gradient
+        with sdpa_kernel(SDPBackend.MATH):
+            found = F.scaled_dot_product_attention(*parts, attn_mask=mask, dropout_p=dropout)
+        learned = torch.autograd.grad((found.float() * weights).sum(), parts)
+        return [found.detach().float(), *learned]
+
+    expected = run(0.0)
+    with torch.autocast("cpu", torch.bfloat16), OwnKernels():
+        found = run(1e-7)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.02
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize(
+    "said", [{"padding": (1,)}, {"stride": [2], "padding": [1]}, {"dilation": (2,), "padding": 2}]
+)
+def test_a_number_for_both_sides_may_stand_in_a_list(said, channels):
+    weight = torch.randn(4, channels, 3, 3, requires_grad=True)
+    images = torch.randn(2, 4, 2, 5, requires_grad=True)
+
+    def run():
+        found = F.conv2d(images, weight, groups=4 // channels, **said)
+        learned = torch.autograd.grad(found.float().square().sum(), (images, weight))
+        return [found.detach().float(), *learned]
+
+    expected = run()
+    with torch.autocast("cpu", torch.bfloat16), OwnKernels():
+        found = run()
+    for ours, theirs in zip(found, expected, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.03
 
 
 def test_attention_that_drops_weights_keeps_less_and_only_plain_cases_are_taken():

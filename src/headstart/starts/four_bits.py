@@ -14,7 +14,10 @@ Source: Dettmers et al. 2023 (arXiv 2305.14314).
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -33,6 +36,31 @@ def require_four_bits() -> None:
         PackageMissing: If it is not installed.
     """
     require_extra("qlora", "Strategy 'qlora'", "bitsandbytes")
+    _functions()
+
+
+def _functions() -> ModuleType:
+    """Return bitsandbytes' functions, whose import may not ask a hub.
+
+    On CPUs with units for bf16 it loads a product of four bits by the package kernels, from a hub,
+    or warns that it could not. No such product is used here.
+    """
+    if "bitsandbytes" not in sys.modules:
+        log = logging.getLogger("bitsandbytes")
+        kernels, level = sys.modules.get("kernels"), log.level
+        sys.modules["kernels"] = None  # type: ignore[assignment]  # an import of it is refused
+        log.setLevel(logging.ERROR)
+        try:
+            import bitsandbytes.functional
+        finally:
+            log.setLevel(level)
+            del sys.modules["kernels"]
+            if kernels is not None:
+                sys.modules["kernels"] = kernels
+    import bitsandbytes.functional
+
+    found: ModuleType = bitsandbytes.functional
+    return found
 
 
 class FourBitLinear(nn.Module):
@@ -59,19 +87,16 @@ class FourBitLinear(nn.Module):
         self.training = linear.training
 
     def _take(self, weight: Tensor) -> None:
-        from bitsandbytes.functional import quantize_4bit
-
         # flat: on a CPU rows that do not fill their blocks are read back wrongly
-        self.packed, state = quantize_4bit(
+        self.packed, state = _functions().quantize_4bit(
             weight.reshape(-1), blocksize=_BLOCK, compress_statistics=False, quant_type=_KIND
         )
         self.scales, self.levels = state.absmax, state.code
 
     def weight_of(self, dtype: torch.dtype | None = None) -> Tensor:
         """Return the weight in floats, shape (out_features, in_features)."""
-        from bitsandbytes.functional import QuantState, dequantize_4bit
-
-        state = QuantState(
+        bits = _functions()
+        state = bits.QuantState(
             self.scales,
             shape=torch.Size((self.out_features * self.in_features,)),
             code=self.levels,
@@ -79,7 +104,7 @@ class FourBitLinear(nn.Module):
             quant_type=_KIND,
             dtype=self._dtype,
         )
-        found: Tensor = dequantize_4bit(self.packed, state)
+        found: Tensor = bits.dequantize_4bit(self.packed, state)
         found = found.reshape(self.out_features, self.in_features)
         return found if dtype is None else found.to(dtype)
 

@@ -2,7 +2,8 @@
 
 Two or more columns between tabs or blanks; ``-DOCSTART-`` and lines of comments (``# …`` as CoNLL-U
 has them) are no words. Known by their lines, whatever the file is called; where no line is blank,
-by tags of entities. Left out: CoNLL-U's multiword tokens, whose parts are read.
+by tags of entities. What is none, and is called one or stands beside one, is told the line that is
+wrong. Left out: CoNLL-U's multiword tokens, whose parts are read.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.data.options import ReadOptions
+from headstart.data.sources.encodings import wide_encoding
 from headstart.data.sources.listed import ListTable
 from headstart.data.sources.split_words import split_of
 from headstart.data.sources.text_source import read_text_bytes
@@ -23,6 +26,7 @@ from headstart.preprocessing.word_places import sentence_of
 HEAD_BYTES = 65536
 _ENOUGH = 20  # lines of words that are looked at
 _FEW_ODD = 10  # of so many lines one may have other columns: a slip, and no other form
+_BETWEEN = re.compile(r"[^ \t]+")  # other blanks, U+3000 and U+00A0, can be words
 _TAG = re.compile(r"(?:[BIOESLU][-_]\S+|\S+[-_][BIOESLU]|O|[A-Z][A-Z0-9$.:,-]*)")
 _ENTITY = re.compile(r"[BIOESLU][-_]\S+|\S+[-_][BIOESLU]|O")
 _COMMENT = re.compile(r"#(?:\s|$)")
@@ -32,6 +36,7 @@ _UNIVERSAL = 10  # columns of CoNLL-U
 _MOST_FILES = 50
 _BESIDE = re.compile(r"(?i)^(?:readme|licen[cs]e|copying|sha256sums|citation)|\.md$")
 _OTHERS = re.compile(r"(?i)\.(?:csv|tsv|jsonl?|parquet|zip|gz|png|jpe?g|arrow|xlsx)$")
+_NAMED = re.compile(r"(?i)\.(?:conll\w*|bioe?s?|iobe?s?\d?|bilou)(?:\.\w+)?$")
 _SPLIT = re.compile(r"train|dev|valid|val|test|eval")
 
 
@@ -40,21 +45,13 @@ def is_conll(path: Path) -> bool:
 
     Without a blank line they are where the tags can be of nothing but entities: then it is missing.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError:
-        return False
-    if b"\0" in head:
-        return False
-    lines = head.decode("utf-8", "replace").lstrip("\ufeff").splitlines()
-    if len(head) == HEAD_BYTES:
-        lines = lines[:-1]
+    lines = _first_lines(path)
     blank = [number for number, line in enumerate(lines) if not line.strip()]
     words = [line for line in lines if line.strip() and not _is_aside(line)]
     if len(words) < 2:
         return False
-    some = [_cells(line) for line in words[:_ENOUGH]]
+    cut = _cutter(words)
+    some = [cut(line) for line in words[:_ENOUGH]]
     width, num = Counter(map(len, some)).most_common(1)[0]
     num_odd = len(some) - num
     if width < 2 or num_odd > max(1, len(some) // _FEW_ODD):
@@ -67,6 +64,61 @@ def is_conll(path: Path) -> bool:
     return all(_TAG.fullmatch(tag) for tag in tags) and not any(" " in cells[0] for cells in some)
 
 
+def _first_lines(path: Path) -> list[str]:
+    """Return the first lines of a file of text; none of another."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return []
+    wide = wide_encoding(head)
+    if b"\0" in head and not wide:
+        return []
+    lines = _lines(head.decode(wide or "utf-8", "replace"))
+    is_cut = len(head) == HEAD_BYTES or not lines[-1].strip()  # behind the last end of a line
+    return lines[:-1] if is_cut else lines
+
+
+def is_called_conll(name: str) -> bool:
+    """Return whether a file of this name can hold nothing but words with tags."""
+    return bool(_NAMED.search(name))
+
+
+def refuse_other(path: Path, where: str) -> None:
+    """Refuse a file that should be CoNLL and is none, by what is wrong first.
+
+    Args:
+        path: The file; nothing is said of what is no text.
+        where: What to call it in messages.
+
+    Raises:
+        DataError: Naming the line.
+    """
+    lines = _first_lines(path)
+    expected = (
+        "Expected a word, its tag last ('O', 'B-PER', 'NOUN'), and a blank line after each sentence"
+    )
+    words = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and not _is_aside(line)]
+    if lines and not words:
+        raise DataError(f"{where} has no line of a word and its tag. {expected}.")
+    for number, line in words:
+        cells = _cells(line)
+        if len(cells) < 2:
+            wrong = f"has 1 column: '{line[:60]}'"
+        elif not _TAG.fullmatch(_tag_of(cells)):
+            wrong = f"ends in '{_tag_of(cells)[:60]}', which is no tag"
+        else:
+            continue
+        raise DataError(
+            f"Line {number:,} of {where} {wrong}. {expected}. Correct the line, and those like it."
+        )
+    if words and all(line.strip() for line in lines):
+        raise DataError(
+            f"{where} has no blank line among its first {len(words):,} words. {expected}. Put one "
+            "behind the last word of each."
+        )
+
+
 def find_conll(folder: Path) -> list[tuple[Path, str | None]]:
     """Return the CoNLL files of a folder that holds no other data, each with the split it names."""
     try:
@@ -77,9 +129,14 @@ def find_conll(folder: Path) -> list[tuple[Path, str | None]]:
     files = [folder / name for name in names]
     if not 0 < len(files) <= _MOST_FILES or not all(file.is_file() for file in files):
         return []
-    if any(_OTHERS.search(name) for name in names) or not all(map(is_conll, files)):
+    if any(_OTHERS.search(name) for name in names):
         return []
+    are = [is_conll(file) for file in files]
     words = [_SPLIT.search(name.lower()) for name in names]
+    if any(are) and not all(are) and all(words):
+        refuse_other(files[are.index(False)], names[are.index(False)])
+    if not all(are):
+        return []
     return [
         (file, split_of(word[0]) if word else None) for file, word in zip(files, words, strict=True)
     ]
@@ -103,9 +160,9 @@ def read_conll(
     content = read_text_bytes(path, where, options.encoding).decode()
     sentences: list[list[list[str]]] = [[]]
     numbers: list[int] = []
-    width = 0
-    for number, line in enumerate(content.split("\n")):
-        line = line.strip("\r\ufeff")
+    width, lines = 0, _lines(content)
+    cut = _cutter(lines)
+    for number, line in enumerate(lines):
         if not line.strip():
             if sentences[-1]:
                 sentences.append([])
@@ -114,7 +171,7 @@ def read_conll(
             if _DOCUMENT.match(line) and sentences[-1]:
                 sentences.append([])
             continue
-        cells = _cells(line)
+        cells = cut(line)
         width = width or len(cells)
         if len(cells) != width:
             raise DataError(
@@ -153,9 +210,30 @@ def _is_aside(line: str) -> bool:
     return bool(_DOCUMENT.match(line) or (_COMMENT.match(line) and "\t" not in line[:3]))
 
 
+def _lines(content: str) -> list[str]:
+    """Return lines as any system ends them; other characters that end lines belong to words."""
+    whole = content.replace("\r\n", "\n").replace("\r", "\n")
+    return [line.strip("\ufeff") for line in whole.split("\n")]
+
+
+def _cutter(lines: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what cuts a line: at tabs and blanks where all then have as many columns, else below.
+
+    So columns may be between tabs and blanks by turns, and words of a file with tabs hold blanks.
+    """
+    widths = {len(_by_blanks(line)) for line in lines if line.strip() and not _is_aside(line)}
+    return _by_blanks if len(widths) == 1 else _cells
+
+
+def _by_blanks(line: str) -> list[str]:
+    return _BETWEEN.findall(line)
+
+
 def _cells(line: str) -> list[str]:
     """Return the columns of a line: between tabs where there are any, else between blanks."""
-    return line.rstrip().split("\t") if "\t" in line.strip() else line.split()
+    if "\t" not in line.strip():
+        return _by_blanks(line)
+    return [cell.strip(" ") for cell in line.rstrip().split("\t")]
 
 
 def _word_of(cells: list[str]) -> str:

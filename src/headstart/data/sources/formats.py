@@ -10,7 +10,7 @@ from headstart.data.options import ReadOptions
 from headstart.data.sources.archives import read_shards, unpack
 from headstart.data.sources.arrow_files import ARROW_SUFFIXES, read_arrow
 from headstart.data.sources.columns import Table, read_table
-from headstart.data.sources.conll import is_conll, read_conll
+from headstart.data.sources.conll import is_called_conll, is_conll, read_conll, refuse_other
 from headstart.data.sources.cvat import read_cvat, read_docbin
 from headstart.data.sources.delimited import TooLargeError
 from headstart.data.sources.folder import FORMAT_SUFFIXES
@@ -129,7 +129,11 @@ def open_lines(path: Path, where: str, options: ReadOptions) -> Table | None:
         text = read_text_bytes(path, where, options.encoding).decode()
         return from_rows(read_json_lines(text, where), where, path.parent)
     lines = read_lines(path, where, options.encoding)
-    return read_conll(path, where, options) if lines is None and is_conll(path) else lines
+    if lines is None and is_conll(path):
+        return read_conll(path, where, options)
+    if lines is None and is_called_conll(path.name):
+        refuse_other(path, where)
+    return lines
 
 
 def find_export(folder: Path) -> list[tuple[Path, str | None]]:

@@ -23,11 +23,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from headstart.training.options.recipe import Recipe
+
+_LEAST = torch.finfo(torch.bfloat16).min
 
 
 @contextmanager
@@ -108,16 +110,32 @@ def _dropped_attention(
     scale: float | None = None,
     **_: Any,
 ) -> Tensor:
-    """Return attention of which some weights are dropped, in bf16; each sum is taken in fp32."""
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    """Return attention of which some weights are dropped, in bf16; each sum is taken in fp32.
+
+    A token that may look at none has nothing, as of PyTorch.
+    """
+    factor, least = query.shape[-1] ** -0.5 if scale is None else scale, _LEAST
+    is_blind: Tensor | None = None
     with torch.autocast("cpu", enabled=False):
         query, key, value = (part.to(torch.bfloat16) for part in (query, key, value))
         scores = (query * factor) @ key.transpose(-1, -2)
         if attn_mask is not None and attn_mask.dtype == torch.bool:
-            scores = scores.masked_fill(~attn_mask, torch.finfo(torch.bfloat16).min)
+            scores = scores.masked_fill(~attn_mask, least)
+            is_blind = ~attn_mask.any(-1, keepdim=True)
         elif attn_mask is not None:
-            scores = scores + attn_mask.to(torch.bfloat16)
-        return F.dropout(torch.softmax(scores, dim=-1), dropout_p) @ value
+            # the least number of fp32 is -inf in bf16, and rows of it alone would be none
+            scores = scores + attn_mask.clamp(min=least).to(torch.bfloat16)
+            is_blind = (attn_mask == -torch.inf).all(-1, keepdim=True)
+        found = F.dropout(torch.softmax(scores, dim=-1), dropout_p) @ value
+        if is_blind is not None and is_blind.any():
+            found = found.masked_fill(is_blind, 0.0)
+        return found
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """Return what is said of both sides of a map: one number, a list of one, or of two."""
+    first, *others = (value,) if isinstance(value, int) else tuple(value)
+    return first, others[0] if others else first
 
 
 def _wide(value: Any) -> Any:
@@ -139,12 +157,11 @@ def _has_idle_weights(
     narrow = (_cast_type() or images.dtype) == torch.bfloat16
     if not narrow or images.ndim != 4 or images.device.type != "cpu":
         return False
-    pair = nn.modules.utils._pair
     sides, kernels = images.shape[2:], weight.shape[2:]
     if isinstance(padding, str):
-        reach = [d * (k - 1) for d, k in zip(pair(dilation), kernels, strict=True)]
+        reach = [d * (k - 1) for d, k in zip(_pair(dilation), kernels, strict=True)]
         padding = tuple(r // 2 if padding == "same" else 0 for r in reach)
-    given = zip(sides, kernels, pair(stride), pair(padding), pair(dilation), strict=True)
+    given = zip(sides, kernels, _pair(stride), _pair(padding), _pair(dilation), strict=True)
     return any(_is_idle(*one) for one in given)
 
 
@@ -196,11 +213,10 @@ def _depthwise(
     groups: int = 1,
 ) -> Tensor:
     """Return a depthwise convolution in bf16."""
-    pair = nn.modules.utils._pair
     images, weight = images.to(torch.bfloat16), weight.to(torch.bfloat16)
     bias = None if bias is None else bias.to(torch.bfloat16)
     with torch.autocast("cpu", enabled=False):
-        found = _Depthwise.apply(images, weight, bias, pair(stride), pair(padding), pair(dilation))
+        found = _Depthwise.apply(images, weight, bias, *map(_pair, (stride, padding, dilation)))
     assert isinstance(found, Tensor)
     return found
 
