@@ -27,6 +27,7 @@ from headstart.tuning.texts import TextCache
 from headstart.types import Dataset, Framing, ImageSpec, Inputs, SplitName, Start
 
 SMALLEST_SIDE = 64
+_STRIDE = 32  # pixels that become one place of most networks: other sizes leave an edge
 LAST_SIDE = 32  # where the test split does not fit the budget otherwise
 _BUSY = 1.25  # how much slower the machine may be when the budget named is tried
 _MIN_EPOCHS = 3.0
@@ -88,9 +89,10 @@ def fitting_setup(
         passes = STEP_PASSES * wanted
         passes += 2 * (len(dataset.test) + len(dataset.val))
         affordable = budget.may_take("input size") / passes
-        # a pass costs in proportion to the pixels
+        # a pass costs in proportion to the pixels; rounded, since few steps at more pixels are
+        # worth more than many at fewer
         side = int(smallest * (affordable / (budget.load * each)) ** 0.5)
-        size = int(np.clip(side // 32 * 32, smallest, ceiling))
+        size = int(np.clip(round(side / _STRIDE) * _STRIDE, smallest, ceiling))
         if size != smallest:
             setup, each = at(size)
         elif size > LAST_SIDE and _test_seconds(dataset, each, budget) > budget.may_take("test"):
