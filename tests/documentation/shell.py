@@ -53,7 +53,7 @@ MORE = {
     "steps.py": "--turns 1 --networks quick-cnn",
     "passes.py": "--networks quick-cnn",
     "precision.py": "--seeds 2",
-    "checkpoint_stall.py": "--megabytes 20 --saves 1",
+    "checkpoint_stall.py": "--megabytes 20 --saves 2",
     "small_val.py": "--sizes 20 --draws 2",
 }
 BUDGETS = {"docs/distributed.md": "60s"}  # four processes on as many cores as there are

@@ -115,11 +115,7 @@ def judge(comparison: Json, pairing: Pairing) -> Judgement:
 def verdict(
     comparison: Json, num_items: int, pairing: Pairing, num_groups: int | None = None
 ) -> str:
-    """Return one sentence on a paired comparison.
-
-    For example: ``fine-tuned against majority class: gained 60, lost 12, difference
-    +0.054 [+0.036, +0.073], p < 1e-6: better, beyond chance.``
-    """
+    """Return one sentence on a paired comparison: what was gained, lost, by how much, how sure."""
     items = format_items(num_items, num_groups)
     judgement = {
         "better": say("better, beyond chance"),
@@ -129,8 +125,7 @@ def verdict(
     }[judge(comparison, pairing)]
     style = format_quantity if pairing.has_unit else format_figure
     difference = style(comparison.get("difference"), signed=True)
-    ends = (end_of(comparison.get("difference"), name) for name in ("low", "high"))
-    if None in ends:  # of answers that are all alike: p says so
+    if end_of(comparison.get("difference"), "low") is None:  # answers are all alike: p says so
         difference = difference.partition(" [")[0]
     against = say("{after} against {before}", **_both(comparison))
     return (
@@ -236,13 +231,12 @@ def data_title(name: object) -> str:
     """Return what data are called in a title: of a whole path its last part, which is nobody's own.
 
     Args:
-        name: As the user called it: ``photos/`` (of which ``photos`` is left), ``mnist``,
-            ``/home/me/photos.csv``.
+        name: As the user called it: ``photos/``, ``mnist``, ``/home/me/photos.csv``.
     """
     text = str(name)
+    bare = text.rstrip("/\\") or text
     is_whole = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
-    parts = re.split(r"[/\\]+", text.rstrip("/\\"))
-    return parts[-1] if is_whole and parts[-1] else text.rstrip("/\\") or text
+    return (re.split(r"[/\\]+", bare)[-1] if is_whole else "") or bare
 
 
 def _listed(parts: list[str]) -> str:
