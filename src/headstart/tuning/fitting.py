@@ -27,7 +27,6 @@ from headstart.tuning.texts import TextCache
 from headstart.types import Dataset, Framing, ImageSpec, Inputs, SplitName, Start
 
 SMALLEST_SIDE = 64
-_STRIDE = 32  # pixels that become one place of most networks: other sizes leave an edge
 LAST_SIDE = 32  # where the test split does not fit the budget otherwise
 _GRAIN, _GRAIN_OF_CONVNETS = 32, 16  # pixels
 _BUSY = 1.25  # how much slower the machine may be when the budget named is tried
@@ -93,14 +92,8 @@ def fitting_setup(
         # a pass costs in proportion to the pixels; rounded, since few steps at more pixels are
         # worth more than many at fewer
         side = int(smallest * (affordable / (budget.load * each)) ** 0.5)
-<<<<<<< HEAD
-        size = int(np.clip(round(side / _STRIDE) * _STRIDE, smallest, ceiling))
-||||||| 42be59c2
-        size = int(np.clip(side // 32 * 32, smallest, ceiling))
-=======
         grain = side_grain(start)
-        size = int(np.clip(side // grain * grain, smallest, ceiling))
->>>>>>> fit12c
+        size = int(np.clip(round(side / grain) * grain, smallest, ceiling))
         if size != smallest:
             setup, each = at(size)
         elif size > LAST_SIDE and _test_seconds(dataset, each, budget) > budget.may_take("test"):
