@@ -168,6 +168,7 @@ def environment_of(folder: Path, port: int) -> dict[str, str]:
     """Return the variables of a block's commands: this build, and nothing of the network."""
     own = {"PYTHONPATH": str(ROOT / "src"), "PORT": str(port), "HF_HUB_OFFLINE": "1"}
     own |= {"OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(folder / "cache")}
+    own |= {"HEADSTART_DATA": os.environ.get("HEADSTART_DATA", str(folder / "here" / "data"))}
     own |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return os.environ | own
 

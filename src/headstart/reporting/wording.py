@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from headstart.reporting.language import say
 from headstart.reporting.measures import (
     Json,
+    decimals_for,
     end_of,
     format_figure,
     format_measure,
@@ -42,11 +43,11 @@ _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
 }
 
 
-def format_number(value: float | None, decimals: int = 3) -> str:
-    """Return a number with fixed decimals, or ``unknown`` for None and NaN."""
+def format_number(value: float | None, decimals: int | None = None) -> str:
+    """Return a number with decimals as suit its size, or ``unknown`` for None and NaN."""
     if value is None or not math.isfinite(value):
         return say("unknown")
-    return f"{value:.{decimals}f}"
+    return f"{value:,.{decimals_for(value) if decimals is None else decimals}f}"
 
 
 def format_p(p_value: float) -> str:
