@@ -48,7 +48,8 @@ def commands(path: Path) -> Iterator[list[str]]:
             if "headstart" in words:
                 after = words[words.index("headstart") + 1 :]
                 ends = [place for place, word in enumerate(after) if word in ("&&", "||", ">", "|")]
-                yield after[: min(ends, default=None)]
+                # a variable of the script may stand for any words, or for none
+                yield [word for word in after[: min(ends, default=None)] if word[0] != "$"]
 
 
 def read(verb: str) -> Command:

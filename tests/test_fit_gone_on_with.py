@@ -19,6 +19,9 @@ from headstart.recipes import straight
 from headstart.recipes.afterwards import _with_larger_budget
 from headstart.recipes.run import Run
 from headstart.searching.former_way import is_better_way, write_way
+from headstart.searching.more import still_gained, tell_more
+from headstart.training.contract import LoopResult, LoopState
+from headstart.tuning.arm import Tuned
 from headstart.tuning.fitting import TooSlowError
 
 STARTS = {
@@ -133,6 +136,26 @@ def test_how_a_finished_fit_was_judged_is_damaged_or_of_other_items(tmp_path, he
 
 
 @pytest.mark.parametrize(
+    ("ended", "best", "told"),
+    [
+        ("finished", 30, "may help"),
+        ("finished", 20, None),
+        ("early", 20, "would not help"),
+        (None, 0, None),
+    ],
+)
+def test_more_time_may_help_where_val_gained_to_the_end_and_not_where_it_had_stopped(
+    ended, best, told
+):
+    state = LoopState(30, 30, best_step=best, last_check_step=30)
+    result = None if ended is None else LoopResult(ended, state)
+    tuned, said = Tuned(None, result, np.zeros((1, 2)), 1.0), []
+    with listen(lambda kind, fields: said.append(fields["value"])):
+        tell_more(tuned, still_gained(tuned))
+    assert said == ([] if told is None else [told])
+
+
+@pytest.mark.parametrize(
     ("typed", "longer"),
     [
         (["fit", "x", "--budget", "2m"], ["fit", "x", "--budget", "4m"]),
@@ -161,6 +184,11 @@ def test_a_finished_fit_names_its_page_a_server_and_a_larger_budget_where_that_m
     assert also[:2] == ["headstart report run", "headstart serve run"]
     (longer,) = also[2:]
     assert longer.endswith("--budget 30s --out run --resume")
+    choices = {
+        one["name"]: one for one in json.loads(Path("run/options.json").read_text())["choices"]
+    }
+    assert choices["more time"]["value"] == "may help"
+    assert f"({choices['more time']['why']})" in "".join(said)  # beside the command that gives it
     plan = json.loads(Path("run/search/plan.json").read_text())  # what --resume compares with
     assert plan["options"]["starts"] == ["scratch/simple-cnn"]
     assert shlex.split(longer)[:5] == ["headstart", *words[:4]]

@@ -53,7 +53,7 @@ MORE = {
     "steps.py": "--turns 1 --networks quick-cnn",
     "passes.py": "--networks quick-cnn",
     "precision.py": "--seeds 2",
-    "checkpoint_stall.py": "--megabytes 20 --saves 1",
+    "checkpoint_stall.py": "--megabytes 20 --saves 2",
     "small_val.py": "--sizes 20 --draws 2",
 }
 BUDGETS = {"docs/distributed.md": "60s"}  # four processes on as many cores as there are
@@ -168,6 +168,7 @@ def environment_of(folder: Path, port: int) -> dict[str, str]:
     """Return the variables of a block's commands: this build, and nothing of the network."""
     own = {"PYTHONPATH": str(ROOT / "src"), "PORT": str(port), "HF_HUB_OFFLINE": "1"}
     own |= {"OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(folder / "cache")}
+    own |= {"HEADSTART_DATA": os.environ.get("HEADSTART_DATA", str(folder / "here" / "data"))}
     own |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return os.environ | own
 

@@ -98,11 +98,11 @@ def sales(path: Path) -> None:
     made.to_csv(path, index=False)
 
 
-def mails(path: Path) -> None:
+def mails(path: Path, label: str = "spam") -> None:
     """Write texts, some of which are spam."""
     made = frame()[["review"]].rename(columns={"review": "mail"})
     is_spam = made["mail"].str.contains("price")
-    made.assign(spam=np.where(is_spam, "spam", "ham")).to_csv(path, index=False)
+    made.assign(**{label: np.where(is_spam, "spam", "ham")}).to_csv(path, index=False)
 
 
 def label_studio(path: Path) -> None:
@@ -254,6 +254,13 @@ NAMES: dict[str, Write] = {  # a name that stands in a block, and what writes it
     ),
     "DATA": photos,
 }
+SETS: dict[str, Write] = {  # data sets of these names, in the folder of HEADSTART_DATA
+    **dict.fromkeys(
+        ("cifar10", "mnist", "fashion-mnist", "flowers5"),
+        lambda folder: photos(folder, 80, ("train", "test")),
+    ),
+    "imdb-10k": lambda folder: (folder.mkdir(), mails(folder / "train.csv", "label")),
+}
 OF_A_PAGE: dict[tuple[str, str], Write] = {  # what a name means on one page
     ("docs/beside.md", "reviews.csv"): lambda path: frame().to_csv(path, index=False),
     ("docs/beside.md", "pairs.csv"): labelled_pairs,
@@ -292,6 +299,10 @@ def write_named(folder: Path, page: str, texts: Iterable[str]) -> None:
         path = folder / name
         if write is not None and _is_named(name, whole) and not path.exists():
             write(path)
+    for name, write in SETS.items():
+        if _is_named(name, whole) and not (folder / "data" / name).exists():
+            (folder / "data").mkdir(exist_ok=True)
+            write(folder / "data" / name)
 
 
 def _is_named(name: str, text: str) -> bool:

@@ -54,17 +54,19 @@ def test_of_tags_of_single_words_it_is_what_the_word_says():
 def test_an_entity_comes_true_as_often_as_it_says():
     """Rows drawn from the distribution itself: of those said with 0.7, seven of ten are there."""
     draw, meaning, num = np.random.default_rng(1), TagSet.of_entities(5), 4_000
-    told = Ragged.of([draw.dirichlet(np.full(5, 0.4), size=6) for _ in range(num)])
-    allowed, rows = meaning.allowed(), []
-    for place in range(num):  # words are drawn again until all of them are allowed
-        while True:
-            tags = [int(draw.choice(5, p=p)) for p in told[place]]
-            if all(allowed[a, b] for a, b in zip((5, *tags), tags, strict=False)):
-                break
-        rows.append(np.array(tags))
+    wide = draw.dirichlet(np.full(5, 0.4), size=(num, 6))
+    told, allowed = Ragged.of(list(wide)), meaning.allowed()
+    rows, open_ = np.zeros((num, 6), np.int64), np.arange(num)
+    while len(open_):  # words are drawn again until all of them are allowed
+        tags = (draw.uniform(size=(len(open_), 6, 1)) > wide[open_].cumsum(axis=2)).sum(axis=2)
+        tags = np.minimum(tags, 4)
+        before = np.concatenate((np.full((len(open_), 1), 5), tags[:, :-1]), axis=1)
+        fits = allowed[before, tags].all(axis=1)
+        rows[open_[fits]] = tags[fits]
+        open_ = open_[~fits]
     found = entities_of(decode(Ragged(np.log(told.flat + 1e-30), told.offsets), meaning), meaning)
     chances = span_chances(told, found, meaning)
-    is_right = found.among(entities_of(Ragged.of(rows), meaning))
+    is_right = found.among(entities_of(Ragged.of(list(rows)), meaning))
     for low in (0.2, 0.4, 0.6, 0.8):
         some = (chances >= low) & (chances < low + 0.2)
         error = np.sqrt(0.25 / some.sum())

@@ -110,6 +110,20 @@ def test_format_figure(figure, expected):
 
 
 @pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((28.946, 15.91, 56.605), "28.9 [15.9, 56.6]"),
+        ((1.827, 1.075, 115.984), "1.8 [1.1, 116.0]"),
+        ((5.896, 1.088, 2020936.61), "6 [1, 2,020,937]"),
+        ((9.5, 9.1, 9.9), "9.500 [9.100, 9.900]"),
+        ((-41.941, -55.111, None), "-41.9 [unknown]"),
+    ],
+)
+def test_larger_figures_have_fewer_decimals(ends, expected):
+    assert format_figure(dict(zip(("value", "low", "high"), ends, strict=True))) == expected
+
+
+@pytest.mark.parametrize(
     ("name", "title"),
     [
         ("/home/me/secret/photos/", "photos"),

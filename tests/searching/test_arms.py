@@ -1,6 +1,7 @@
 """Which ways of fine-tuning are tried, and which of them go on."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,10 @@ from headstart.searching.arms import (
     rung_steps,
     survivors,
 )
+from headstart.searching.bracket import plan_heads
+from headstart.starts import find_start
+from headstart.tuning.budget import SHARES
+from headstart.tuning.fitting import side_grain
 
 
 def entry(name, score=0.9, *, strategy="lp-ft", size=64, useful=True, noise=0.02):
@@ -128,3 +133,45 @@ def test_rungs_grow_by_three():
     assert [rung_steps(20, rung) for rung in range(3)] == [20, 60, 180]
     assert cost(num_steps=10).first_steps == 10
     assert cost(num_steps=5_000).first_steps == 100
+
+
+@pytest.mark.parametrize("pixels", [80, 128, None])
+def test_the_best_pretrained_start_is_measured_anew_for_a_head_at_more_pixels(pixels):
+    asked = []
+    prices = SimpleNamespace(
+        measure_again=lambda spec: asked.append(("pace", spec.start)),
+        head_seconds=lambda spec: 3.0,
+        larger_size=lambda spec, free: asked.append((spec.start, free)) or pixels,
+    )
+    address = "pip/efficientnet-lite0"
+    entries = [
+        Entrant("scratch/pixels", "head", 32, True, 0.8, 0.05),
+        Entrant(address, "lp-ft", 64, True, 0.7, 0.05),
+        Entrant("pip/efficientnet-lite1", "lp-ft", 64, True, 0.6, 0.05),
+    ]
+    sizes = [(one["start"], one["size"]) for one in plan_heads(entries, prices, 15.0).value]
+    assert asked == [("pace", address), (address, 12.0)]
+    larger = [] if pixels is None else [(address, pixels)]
+    assert sizes == [(e.start, e.size) for e in entries[:2]] + larger + [(entries[2].start, 64)]
+    asked.clear()
+    plan_heads(entries, prices, float("inf"))  # without a limit all pixels are taken at once
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("left", "share"), [(20.0, 10.0), (33.0, 16.5), (60.0, 20.0), (200.0, 60.0)]
+)
+def test_heads_may_take_half_of_a_short_training_and_less_of_a_long_one(left, share):
+    assert SHARES["heads"].of(left) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("address", "grain"),
+    [
+        ("pip/efficientnet-lite0", 16),
+        ("timm/resnet18", 16),
+        ("timm/vit_tiny_patch16_224.augreg_in21k", 32),
+    ],
+)
+def test_sides_of_networks_of_patches_stay_multiples_of_patches(address, grain):
+    assert side_grain(find_start(address)) == grain

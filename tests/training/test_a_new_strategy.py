@@ -91,7 +91,7 @@ def test_its_rate_is_a_multiple_of_the_familys(tmp_path):
 
 def test_the_checks_of_options_ask_its_record():
     check_options(TrainingOptions(strategy="stretch", num_last_layers=2))
-    with pytest.raises(OptionError, match="lora_rank is for strategy 'lora', not 'stretch'"):
+    with pytest.raises(OptionError, match="lora_rank is for strategy 'lora', 'qlora', not"):
         check_options(TrainingOptions(strategy="stretch", lora_rank=4))
     told = "num_last_layers is for strategy 'last-n', 'stretch', not 'full'"
     with pytest.raises(OptionError, match=told):

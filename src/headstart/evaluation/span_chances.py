@@ -61,7 +61,8 @@ def _of_some(rows: Ragged, found: Entities, meaning: TagSet) -> np.ndarray:
     """Return the same of few rows, padded to the longest."""
     wide, lengths = rows.padded(0.0).astype(np.float64), rows.lengths
     if not meaning.goes_on.any():  # each word by itself
-        return wide[found.row, found.start, found.type]
+        of_words: np.ndarray = wide[found.row, found.start, found.type]
+        return of_words
     follows = meaning.allowed().astype(np.float64)
     masses = _masses(wide, follows)
     behind = _behind(wide, follows, masses, lengths)
@@ -82,7 +83,8 @@ def _of_some(rows: Ragged, found: Entities, meaning: TagSet) -> np.ndarray:
     may = follows[last].copy()
     may[np.arange(len(may)), then[is_inner]] = 0.0
     chances[is_inner] *= (may * shares[row, end] * behind[row, end]).sum(axis=1)
-    return np.clip(chances, 0.0, 1.0)
+    clipped: np.ndarray = np.clip(chances, 0.0, 1.0)
+    return clipped
 
 
 def _masses(wide: np.ndarray, follows: np.ndarray) -> np.ndarray:

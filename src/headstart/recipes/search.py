@@ -166,10 +166,13 @@ def _reserve(
 
 
 def _tell(found: Found, asked: str) -> None:
-    """Say what is handed over, and why."""
+    """Say what is handed over, and why, and whether more time may help."""
+    from headstart.searching.more import tell_more
+
     emit("choice", name="model", value=found.winner.name, why=found.why)
     if found.refitted:
         emit("choice", name="learned from", value="train and val", why=found.refitted)
+    tell_more(found.winner.tuned, found.more)
     _tell_strategy(found, asked)
 
 

@@ -66,7 +66,7 @@ def go_straight(
         KeyboardInterrupt: After the state was saved, if someone asked to stop.
     """
     from headstart.searching.former_way import way_errors, write_way
-    from headstart.searching.more import still_gained
+    from headstart.searching.more import still_gained, tell_more
     from headstart.starts import find_start
     from headstart.tuning.fitting import TooSlowError
 
@@ -89,6 +89,7 @@ def go_straight(
 
     def is_better(setup: TrainingSetup, tuned: Tuned, val: Inputs) -> bool:
         errors = way_errors(setup.model, tuned.val_logits, val)
+        tell_more(tuned, still_gained(tuned))
         is_taken = not current.is_reopened or _replaces(current, errors, val.ids)
         judged.extend([(errors, val.ids)] if is_taken else [])
         return is_taken

@@ -14,6 +14,7 @@ import json
 import re
 from typing import Any
 
+from headstart.reporting.data_words import notes_of
 from headstart.reporting.measures import (
     Json,
     asked_as,
@@ -28,7 +29,6 @@ from headstart.reporting.wording import (
     describe_start,
     ensemble_sentence,
     format_count,
-    notes_of,
     outcome,
     start_address,
 )

@@ -99,6 +99,8 @@ def format_measure(measure: Measure, figure: Json | None, *, signed: bool = Fals
 def format_figure(figure: Json | None, *, signed: bool = False) -> str:
     """Return ``0.981 [0.976, 0.986]``; four decimals where the interval is narrower than 0.005.
 
+    What is no share has fewer: ``28.9 [15.9, 56.6]`` of 100, ``1,827 [1,075, 20,936]``.
+
     Args:
         figure: ``{"value", "low", "high"}``, each a number or None.
         signed: Whether to write a plus before positive numbers (for differences).
@@ -107,10 +109,17 @@ def format_figure(figure: Json | None, *, signed: bool = False) -> str:
     if value is None:
         return say("unknown")
     narrow = low is not None and high is not None and 0 < high - low < 0.005
-    style = f"{'+' if signed else ''}.{4 if narrow else 3}f"
+    decimals = 4 if narrow else decimals_for(value, low, high)
+    style = f"{'+' if signed else ''},.{decimals}f"
     if low is None or high is None:
         return f"{value:{style}} [{say('unknown')}]"
     return f"{value:{style}} [{low:{style}}, {high:{style}}]"
+
+
+def decimals_for(*numbers: float | None) -> int:
+    """Return how many decimals of numbers that stand together are read: fewer of larger ones."""
+    largest = max((abs(one) for one in numbers if one is not None), default=0.0)
+    return 3 if largest < 10 else 1 if largest < 1000 else 0
 
 
 def format_quantity(figure: Json | None, *, signed: bool = False) -> str:

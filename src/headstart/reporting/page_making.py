@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.reporting.charts import axis_labels, axis_of, interval_chart
+from headstart.reporting.data_words import describe_bad_samples, describe_columns, notes_of
 from headstart.reporting.language import say
 from headstart.reporting.measures import Json, format_score
 from headstart.reporting.wording import (
     NO_SCORE,
-    describe_bad_samples,
-    describe_columns,
     format_bytes,
     format_count,
     format_duration,
     format_value,
-    notes_of,
     start_address,
 )
 

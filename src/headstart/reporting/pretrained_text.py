@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from headstart.reporting.data_words import notes_of
 from headstart.reporting.measures import Json, format_figure
-from headstart.reporting.wording import format_duration, notes_of
+from headstart.reporting.wording import format_duration
 
 _WIDTH = 80
 _CALLED = {

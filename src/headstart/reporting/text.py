@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from headstart.reporting.data_words import describe_bad_samples, describe_columns, notes_of
 from headstart.reporting.judged_text import render_certainty, render_repeats
 from headstart.reporting.measures import (
     Json,
@@ -24,8 +25,6 @@ from headstart.reporting.terminal import wrapped
 from headstart.reporting.wording import (
     NO_SCORE,
     data_title,
-    describe_bad_samples,
-    describe_columns,
     describe_start,
     ensemble_sentence,
     format_duration,
@@ -36,7 +35,6 @@ from headstart.reporting.wording import (
     items_sentence,
     later_days_sentence,
     most_confused,
-    notes_of,
     outcome,
     start_address,
     val_calibration_sentence,

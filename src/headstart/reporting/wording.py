@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from headstart.reporting.language import say
 from headstart.reporting.measures import (
     Json,
+    decimals_for,
     end_of,
     format_figure,
     format_measure,
@@ -42,11 +43,11 @@ _OUTCOMES: dict[Judgement, str] = {  # what a reader must not miss comes first
 }
 
 
-def format_number(value: float | None, decimals: int = 3) -> str:
-    """Return a number with fixed decimals, or ``unknown`` for None and NaN."""
+def format_number(value: float | None, decimals: int | None = None) -> str:
+    """Return a number with decimals as suit its size, or ``unknown`` for None and NaN."""
     if value is None or not math.isfinite(value):
         return say("unknown")
-    return f"{value:.{decimals}f}"
+    return f"{value:,.{decimals_for(value) if decimals is None else decimals}f}"
 
 
 def format_p(p_value: float) -> str:
@@ -115,11 +116,7 @@ def judge(comparison: Json, pairing: Pairing) -> Judgement:
 def verdict(
     comparison: Json, num_items: int, pairing: Pairing, num_groups: int | None = None
 ) -> str:
-    """Return one sentence on a paired comparison.
-
-    For example: ``fine-tuned against majority class: gained 60, lost 12, difference
-    +0.054 [+0.036, +0.073], p < 1e-6: better, beyond chance.``
-    """
+    """Return one sentence on a paired comparison: what was gained, lost, by how much, how sure."""
     items = format_items(num_items, num_groups)
     judgement = {
         "better": say("better, beyond chance"),
@@ -129,8 +126,7 @@ def verdict(
     }[judge(comparison, pairing)]
     style = format_quantity if pairing.has_unit else format_figure
     difference = style(comparison.get("difference"), signed=True)
-    ends = (end_of(comparison.get("difference"), name) for name in ("low", "high"))
-    if None in ends:  # of answers that are all alike: p says so
+    if end_of(comparison.get("difference"), "low") is None:  # answers are all alike: p says so
         difference = difference.partition(" [")[0]
     against = say("{after} against {before}", **_both(comparison))
     return (
@@ -236,23 +232,12 @@ def data_title(name: object) -> str:
     """Return what data are called in a title: of a whole path its last part, which is nobody's own.
 
     Args:
-        name: As the user called it: ``photos/`` (of which ``photos`` is left), ``mnist``,
-            ``/home/me/photos.csv``.
+        name: As the user called it: ``photos/``, ``mnist``, ``/home/me/photos.csv``.
     """
     text = str(name)
+    bare = text.rstrip("/\\") or text
     is_whole = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
-    parts = re.split(r"[/\\]+", text.rstrip("/\\"))
-    return parts[-1] if is_whole and parts[-1] else text.rstrip("/\\") or text
-
-
-def describe_columns(data: Json) -> str:
-    """Return how many columns of each kind a table has, as a sentence; empty if it is none."""
-    kinds = list((data.get("column_kinds") or {}).values())
-    if not kinds:
-        return ""
-    counts = ", ".join(f"{kinds.count(kind):,} {kind}" for kind in dict.fromkeys(kinds))
-    one, several = say("{number} input column: {counts}"), say("{number} input columns: {counts}")
-    return (one if len(kinds) == 1 else several).format(number=f"{len(kinds):,}", counts=counts)
+    return (re.split(r"[/\\]+", bare)[-1] if is_whole else "") or bare
 
 
 def _listed(parts: list[str]) -> str:
@@ -294,25 +279,6 @@ def ensemble_sentence(model: Json) -> str:
     if not told:
         return ""
     return say("The mean of {number} models: {models}.", number=len(told), models=_listed(told))
-
-
-def describe_bad_samples(data: Json) -> str:
-    """Return how many samples were left out, as a sentence; empty if none."""
-    number = len(data.get("bad_samples") or [])
-    if not number:
-        return ""
-    one = say("{number} sample could not be used and took no part")
-    several = say("{number} samples could not be used and took no part")
-    return (one if number == 1 else several).format(number=f"{number:,}")
-
-
-def notes_of(data: Json) -> list[str]:
-    """Return the sentences of the findings of ``data.json``, in order.
-
-    How many columns of each kind there are is left out: ``describe_columns`` says it.
-    """
-    findings = data.get("findings") or []
-    return [str(found["sentence"]) for found in findings if found.get("kind") != "columns"]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def plan_heads(
     larger: dict[str, int] = {}
     if seconds < float("inf"):
         for spec in [one for one in plain if find_start(one.start).pretrained_on][:1]:
+            prices.measure_again(spec)  # at how many pixels is settled by its pace alone
             free = seconds - prices.head_seconds(spec)
             if (size := prices.larger_size(spec, free)) is not None:
                 larger[spec.start] = size

@@ -134,11 +134,11 @@ class _Contest:
 
     def _solve(self) -> None:
         """Fit what needs no steps: heads on frozen features, and models that are solved for."""
-        seconds = SHARES["heads"].share * self._left
+        seconds = SHARES["heads"].of(self._left)
         plan = partial(plan_heads, self.entries, self.prices, seconds)
         given = self.context.decisions.settle("heads", plan)
         specs = [ArmSpec(**spec) for spec in given]
-        ends = time.monotonic() + SHARES["heads"].share * self._left
+        ends = time.monotonic() + SHARES["heads"].of(self._left)
         wanted = [s for s in specs if not self.former.has(s) and not self._takes_screened(s)]
         jobs = [Job(spec, needed=self.prices.head_seconds(spec)) for spec in wanted]
         if jobs and not self.pool.contenders:  # without one there is no run

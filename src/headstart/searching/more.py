@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from headstart.events import emit
 from headstart.searching.arms import ArmSpec
 from headstart.searching.context import Contender
 from headstart.tuning.arm import Tuned
@@ -42,3 +43,17 @@ def what_more(winner: Contender, made: Collection[str], dropped: Sequence[ArmSpe
         return None
     num = len(untried)
     return f"{num} {'way was' if num == 1 else 'ways were'} not tried for want of time"
+
+
+def tell_more(tuned: Tuned, more: str | None) -> None:
+    """Say in the report whether more time may help, where val says one or the other.
+
+    Args:
+        tuned: How the training of what is handed over went.
+        more: As ``what_more``, or ``still_gained``, gives it.
+    """
+    if more is not None:
+        emit("choice", name="more time", value="may help", why=more)
+    elif tuned.result is not None and tuned.result.ended == "early":
+        why = "val no longer gained before the last step"
+        emit("choice", name="more time", value="would not help", why=why)

@@ -25,6 +25,7 @@ from headstart.tuning.fitting import (
     SMALLEST_SIDE,
     largest_useful_size,
     settle_limits,
+    side_grain,
     validation_limit,
 )
 from headstart.tuning.setup import TrainingSetup, prepare_sample
@@ -32,7 +33,6 @@ from headstart.types import Inputs
 
 VAL_ITEMS = "val items of the search"  # the decision: how many all arms are judged by
 _OVERHEAD = 1.15  # of a step beside its passes: optimizer, batches, validations
-_SIDE = 32  # sides are multiples of it
 _VIEWS = 4  # of each sample that a frozen part is mostly computed for
 _NEARLY_ALL = 0.8  # of train
 WANTED_STEPS = 60  # of an arm for which pixels give way, since it could take too few
@@ -107,8 +107,9 @@ class Prices:
         each = self.context.budget.load * self.each(spec)
         ratio = math.sqrt(seconds / max(1e-9, passes * each))
         most = largest_useful_size(dataset, start.image, self.context.asked.framing)
-        side = int(np.clip(int(spec.size * min(ratio, 100.0)) // _SIDE * _SIDE, 0, most))
-        return side if side >= spec.size + _SIDE else None
+        grain = side_grain(start)
+        side = int(np.clip(int(spec.size * min(ratio, 100.0)) // grain * grain, 0, most))
+        return side if side >= spec.size + grain else None
 
     def affordable(self, spec: ArmSpec, seconds: float) -> ArmSpec:
         """Return an arm that sees fewer pixels, where it could take too few steps otherwise.
@@ -124,7 +125,8 @@ class Prices:
         steps = min(cost.num_steps, WANTED_STEPS)
         # a pass costs in proportion to the pixels
         side = spec.size * math.sqrt(max(0.0, seconds / cost.of(steps)))
-        size = max(min(SMALLEST_SIDE, spec.size), int(side) // _SIDE * _SIDE)
+        grain = side_grain(start)
+        size = max(min(SMALLEST_SIDE, spec.size), int(side) // grain * grain)
         return replace(spec, size=min(size, spec.size))
 
     def rates(self, address: str) -> tuple[float, ...]:

@@ -110,7 +110,7 @@ class FourBitLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the layer's outputs, shape (…, out_features)."""
-        found: Tensor = _Product.apply(inputs, self)  # type: ignore[no-untyped-call]
+        found: Tensor = _Product.apply(inputs, self)
         return found
 
     def restored(self) -> nn.Linear:
@@ -151,7 +151,7 @@ class _Product(torch.autograd.Function):
         return functional.linear(inputs, layer.weight_of(), layer.bias)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         weight = context.layer.weight_of(gradient.dtype)
         return (gradient @ weight).to(context.dtype), None
 

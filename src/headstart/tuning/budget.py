@@ -135,7 +135,11 @@ SHARES: dict[str, BudgetShare] = {
         0.01, "training", "a few steps in each number format and layout; what it finds is kept"
     ),
     "heads": BudgetShare(
-        0.3, "training", "heads on frozen features of all of train; the first is made in any case"
+        0.3,
+        "training",
+        "heads on frozen features of all of train, the best at more pixels; the first in any case",
+        least_seconds=20.0,
+        most=0.5,
     ),
     "rungs": BudgetShare(
         0.35, "training", "arms that are compared before one is trained to its end"

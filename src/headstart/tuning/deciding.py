@@ -170,7 +170,8 @@ def settle_deciding(
         It, and the records ``thresholds``, ``costs``, ``conformal`` and ``rejection`` without what
         test says.
     """
-    deciding, record = PLAINLY, dict[str, Any]()
+    deciding = task.tuned(outputs, targets) if task.tells_words else PLAINLY
+    record = dict[str, Any]()
     if asked.threshold is not None:
         deciding, record["thresholds"] = _thresholds(asked, task, outputs, targets, schema)
     if asked.costs is not None:
@@ -178,7 +179,7 @@ def settle_deciding(
         deciding = Deciding(costs=tuple(map(tuple, matrix.tolist())))
         record["costs"] = {"classes": list(schema.classes), "matrix": matrix.tolist()}
         emit("choice", name="answers", value="the cheapest", why="costs are given")
-    if task.finds_texts or task.tells_words:
+    if task.finds_texts:
         return _found(task, outputs, targets)
     if asked.coverage:
         told = as_groups(groups, len(targets))
@@ -195,9 +196,8 @@ def settle_deciding(
 
 
 def _found(task: Task, outputs: Rows, targets: Rows) -> tuple[Deciding, dict[str, Any]]:
-    """Return from which lead on a span is said, or to which power its probability is raised."""
-    deciding = task.tuned(outputs, targets)
-    bare = [] if task.tells_words else [not one.texts for one in array_of(targets)]
+    """Return from which lead on a span is said; always, where every question has an answer."""
+    deciding, bare = task.tuned(outputs, targets), [not one.texts for one in array_of(targets)]
     if not any(bare) or deciding.least_lead is None:
         return deciding, {}
     num, lead = int(sum(bare)), deciding.least_lead

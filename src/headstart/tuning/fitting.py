@@ -28,6 +28,7 @@ from headstart.types import Dataset, Framing, ImageSpec, Inputs, SplitName, Star
 
 SMALLEST_SIDE = 64
 LAST_SIDE = 32  # where the test split does not fit the budget otherwise
+_GRAIN, _GRAIN_OF_CONVNETS = 32, 16  # pixels
 _BUSY = 1.25  # how much slower the machine may be when the budget named is tried
 _MIN_EPOCHS = 3.0
 # However many samples there are: of 42,500 small photos half of them at 96 pixels were worth 2.7
@@ -88,9 +89,11 @@ def fitting_setup(
         passes = STEP_PASSES * wanted
         passes += 2 * (len(dataset.test) + len(dataset.val))
         affordable = budget.may_take("input size") / passes
-        # a pass costs in proportion to the pixels
+        # a pass costs in proportion to the pixels; rounded, since few steps at more pixels are
+        # worth more than many at fewer
         side = int(smallest * (affordable / (budget.load * each)) ** 0.5)
-        size = int(np.clip(side // 32 * 32, smallest, ceiling))
+        grain = side_grain(start)
+        size = int(np.clip(round(side / grain) * grain, smallest, ceiling))
         if size != smallest:
             setup, each = at(size)
         elif size > LAST_SIDE and _test_seconds(dataset, each, budget) > budget.may_take("test"):
@@ -107,6 +110,14 @@ def fitting_setup(
         each = surer_pace(setup, dataset, budget, each, fits)
         refuse_too_slow(dataset, start, each, budget, preparing=preparing)
     return setup, each, note
+
+
+def side_grain(start: Start) -> int:
+    """Return what sides of a start's input are multiples of: patches and windows allow no others.
+
+    A head reads 80 pixels of cats and dogs 8 points better than 64, and 96 only 3 better than that.
+    """
+    return _GRAIN_OF_CONVNETS if start.family == "convnet" else _GRAIN
 
 
 def surer_pace(
