@@ -72,8 +72,9 @@ def test_a_finished_fit_without_a_contest_goes_on_with_a_larger_budget(
     whys = {str(fields["why"]) for name, fields in told if name == "choice"}
     assert not [why for why in whys if "interrupted" in why]
     assert any("before the finished run was gone on with" in why for why in whys)
-    with pytest.raises(hs.RunFolderError, match="finished run of --budget 20s; expected a larger"):
-        hs.fit(data, budget="20s", resume=True, **words)
+    for budget in ("20s", "15s"):  # the former one, told for a smaller one, would be refused too
+        with pytest.raises(hs.RunFolderError, match="run of --budget 20s; expected a larger"):
+            hs.fit(data, budget=budget, resume=True, **words)
 
 
 def test_where_the_test_split_is_too_slow_what_screening_left_stands_and_is_gone_on_with(

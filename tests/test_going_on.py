@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import headstart as hs
 from headstart.cli import main
+from headstart.errors import RunFolderError
 from headstart.events import listen
 from headstart.recipes.going_on import going_on
+from headstart.recipes.plan import resumed_plan
 
 FINETUNE = ["finetune", "digits-8x8", "--start", "scratch/simple-cnn", "--num-steps", "30"]
 
@@ -90,3 +93,41 @@ def test_a_run_that_a_program_began_is_gone_on_with_by_what_it_asked_for(tmp_pat
     with listen(lambda kind, f: told.append(f["command"]) if kind == "next" else None):
         hs.watch("run", once=True)
     assert told == [wanted]
+
+
+def planned(folder, is_finished):
+    """Return a run folder that holds the plan of a run, and the plan."""
+    place = folder / ("search" if is_finished else "state") / "plan.json"
+    place.parent.mkdir()
+    plan = {"verb": "fit", "options": {"budget": "12s", "seed": 0}, "fingerprint": "a"}
+    place.write_text(json.dumps(plan))
+
+    def read_json(name):
+        return json.loads((folder / name).read_text()) if (folder / name).exists() else None
+
+    return SimpleNamespace(path=folder, read_json=read_json), plan
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize(
+    ("options", "fingerprint", "said"),
+    [
+        ({"budget": "12s", "seed": 3}, "a", r"options \(seed: 0 → 3\)"),
+        ({"budget": "20s", "seed": 3}, "a", r"options \(seed: 0 → 3\)"),
+        ({"budget": "20s", "seed": 0}, "b", r"options \(data: other samples, or read or div"),
+    ],
+)
+def test_what_differs_from_a_run_is_told_as_people_see_it(
+    options, fingerprint, said, is_finished, tmp_path
+):
+    folder, plan = planned(tmp_path, is_finished)
+    with pytest.raises(RunFolderError, match=said):
+        resumed_plan(folder, plan | {"options": options, "fingerprint": fingerprint})
+
+
+@pytest.mark.parametrize(("budget", "is_finished"), [("12s", True), ("11s", True), ("11s", False)])
+def test_a_budget_that_is_no_larger_is_told_what_would_go_on(budget, is_finished, tmp_path):
+    folder, plan = planned(tmp_path, is_finished)
+    said = "finished run of --budget 12s; expected a larger" if is_finished else "'12s' → '11s'"
+    with pytest.raises(RunFolderError, match=said):
+        resumed_plan(folder, plan | {"options": {"budget": budget, "seed": 0}})

@@ -47,12 +47,11 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
         )
     told = {**former["options"], "data": former["fingerprint"], "verb": former["verb"]}  # type: ignore[dict-item]
     asked = {**plan["options"], "data": plan["fingerprint"], "verb": plan["verb"]}
-    is_longer = _is_longer(told.get("budget"), asked.get("budget"))
-    if is_longer:
-        told["budget"] = asked["budget"]  # what was settled holds, and more fits what is left
-    changed = [
-        f"{name}: {told.get(name)!r} → {asked.get(name)!r}" for name in _changed(told, asked)
-    ]
+    budget = told.get("budget")
+    is_longer = _is_longer(budget, asked.get("budget"))
+    if is_longer or is_finished:  # what was settled holds; of a finished run a smaller one is told
+        told["budget"] = asked["budget"]
+    changed = [_told(name, told, asked) for name in _changed(told, asked)]
     if changed:
         raise RunFolderError(
             f"{folder.path} holds a run with other options ({'; '.join(changed)}); expected the "
@@ -61,11 +60,18 @@ def resumed_plan(folder: RunFolder, plan: Mapping[str, Any]) -> dict[str, Any]:
     if is_finished:
         if not is_longer:
             raise RunFolderError(
-                f"{folder.path} holds a finished run of --budget {told['budget']}; expected a "
+                f"{folder.path} holds a finished run of --budget {budget}; expected a "
                 f"larger budget to go on with it. Raise --budget, or choose another --out."
             )
         former = _reopened(folder)
     return former | {"options": plan["options"]}
+
+
+def _told(name: str, told: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Return what differs as people see it: a digest of data says nothing to them."""
+    if name == "data":
+        return "data: other samples, or read or divided otherwise"
+    return f"{name}: {told.get(name)!r} → {asked.get(name)!r}"
 
 
 def _reopened(folder: RunFolder) -> dict[str, Any]:
