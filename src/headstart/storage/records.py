@@ -24,6 +24,7 @@ READING_FILES = (  # how new samples are read: what a preprocessing writes besid
     *(f"told_{name}" for name in _TOKENIZER_FILES),  # of what is written, where that has its own
     "vectorizer.json",
     "word_features.json",
+    "known_words.json",
 )
 # What people look at: made of the others, or of single samples for it.
 SHOWN_FILES = (
