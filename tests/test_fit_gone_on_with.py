@@ -72,6 +72,8 @@ def test_a_finished_fit_without_a_contest_goes_on_with_a_larger_budget(
     whys = {str(fields["why"]) for name, fields in told if name == "choice"}
     assert not [why for why in whys if "interrupted" in why]
     assert any("before the finished run was gone on with" in why for why in whys)
+    also = [one["command"] for name, f in told if name == "next" for one in f["also"]]
+    assert is_taken or not any("--resume" in one for one in also)  # more has just given nothing
     for budget in ("20s", "15s"):  # the former one, told for a smaller one, would be refused too
         with pytest.raises(hs.RunFolderError, match="run of --budget 20s; expected a larger"):
             hs.fit(data, budget=budget, resume=True, **words)

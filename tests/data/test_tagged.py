@@ -318,3 +318,13 @@ def test_one_file_of_a_folder_that_is_none_is_told_its_line(tmp_path, heard):
     (tmp_path / "test.txt").write_text(_lines(words, tags))
     assert load(str(tmp_path)).schema.task == "token-classification"
     heard(caught.value)
+
+
+def test_a_column_that_lines_have_not_is_refused(tmp_path, heard):
+    words, tags = _many()
+    (tmp_path / "a.conll").write_text(_lines(words, tags))
+    with pytest.raises(DataError, match="the last column; there is no column 'ner'") as caught:
+        load(str(tmp_path / "a.conll"), label="ner")
+    assert _same(load(str(tmp_path / "a.conll")), words, tags)
+    assert _same(load(str(tmp_path / "a.conll"), label="tags"), words, tags)
+    heard(caught.value)

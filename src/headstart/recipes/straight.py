@@ -89,16 +89,17 @@ def go_straight(
 
     def is_better(setup: TrainingSetup, tuned: Tuned, val: Inputs) -> bool:
         errors = way_errors(setup.model, tuned.val_logits, val)
-        tell_more(tuned, still_gained(tuned))
         is_taken = not current.is_reopened or _replaces(current, errors, val.ids)
-        judged.extend([(errors, val.ids)] if is_taken else [])
+        if is_taken:  # else a larger budget has just given nothing
+            tell_more(tuned, still_gained(tuned))
+            judged.append((errors, val.ids))
         return is_taken
 
     tuned = complete(current, dataset, setup, budget, look, tried=tried, is_better=is_better)
     current.remember()
     write_way(current.folder.write, judged, current.kept_plan)
     current.folder.finish()
-    return still_gained(tuned)
+    return still_gained(tuned) if judged else None
 
 
 def _what_stands(path: Path) -> str:

@@ -32,6 +32,7 @@ _ENTITY = re.compile(r"[BIOESLU][-_]\S+|\S+[-_][BIOESLU]|O")
 _COMMENT = re.compile(r"#(?:\s|$)")
 _DOCUMENT = re.compile(r"-DOCSTART-|-X-")
 _RANGE = re.compile(r"\d+[-.]\d+$")
+_TARGET = "tags"
 _UNIVERSAL = 10  # columns of CoNLL-U
 _MOST_FILES = 50
 _BESIDE = re.compile(r"(?i)^(?:readme|licen[cs]e|copying|sha256sums|citation)|\.md$")
@@ -157,6 +158,11 @@ def read_conll(
         DataError: A line has other columns than the others, or there is no sentence, or but one
             where there should be more.
     """
+    if options.label not in (None, _TARGET):
+        raise DataError(
+            f"{where} holds lines of a word and its tag, which is the last column; there is no "
+            f"column '{options.label}'. Leave --label out."
+        )
     content = read_text_bytes(path, where, options.encoding).decode()
     sentences: list[list[list[str]]] = [[]]
     numbers: list[int] = []
@@ -202,8 +208,8 @@ def read_conll(
     is_by_character = singles > 0.9 * sum(map(len, words)) and _is_unspaced(words)
     texts = [sentence_of(row, "characters") for row in words] if is_by_character else plain
     tags = [[_tag_of(cells) for cells in rows] for rows in found]
-    columns: dict[str, list[Any]] = {"text": list(texts), "tags": tags}
-    return ListTable(columns, where, path.parent, target="tags", numbers=numbers)
+    columns: dict[str, list[Any]] = {"text": list(texts), _TARGET: tags}
+    return ListTable(columns, where, path.parent, target=_TARGET, numbers=numbers)
 
 
 def _is_aside(line: str) -> bool:
