@@ -142,7 +142,8 @@ def test_parts_of_speech_have_a_dictionary_too(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [{"format": 9}, {"tags": ["O"]}, {"tags": [1, 2, 3, 4, 5]}, {"usual": 5},
-     {"entries": [[["a"], 2]]}, {"entries": [[[], 0]]}, {"entries": [[["a"], 0], [["a"], 1]]}, None],
+     {"entries": [[["a"], 2]]}, {"entries": [[[], 0]]},
+     {"entries": [[["a"], 0], [["a"], 1]]}, None],
 )  # fmt: skip
 def test_damaged_entries_are_refused(run, tmp_path, change):
     copy = tmp_path / "run"
