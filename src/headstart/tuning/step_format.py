@@ -54,6 +54,7 @@ _ROUNDS = 4  # of all formats in turn; the first warms up
 _FEWEST_ROUNDS = 3
 _FEW_SAMPLES = 8  # with fewer, what a pass costs whatever its samples hides what they cost
 _FEWEST_SAMPLES = 4
+_FEWEST_LONG, _LONG = 2, 100  # of samples of so many tokens, which cost enough by themselves
 _HOPELESS = 1.3  # times the best: not measured again
 _HOPELESS_AT_FIRST = 2.5
 _GAIN = 0.95  # of the time of today's format, or less: only then another one is taken
@@ -320,7 +321,9 @@ class _Trial:
     ) -> tuple[Sequence[StepFormat], int]:
         """Return the formats that can be compared until the end, and the samples of each pass."""
         seconds = end - time.monotonic()
-        for least in (_FEW_SAMPLES, _FEWEST_SAMPLES):
+        lengths = self._train.lengths
+        is_long = lengths is not None and float(np.median(lengths)) >= _LONG
+        for least in (_FEW_SAMPLES, _FEWEST_SAMPLES, *([_FEWEST_LONG] if is_long else [])):
             most = len(formats) if least == _FEW_SAMPLES else 2
             for count in range(most, 1, -1):
                 num = int(seconds / (_FEWEST_ROUNDS * count * each))
