@@ -248,7 +248,8 @@ def table(said: argparse.Namespace) -> None:
             for side, name in ((none, "accuracy"), (own, "accuracy"), (own, "control"))
         )
         about = f"{key[0]}, {int(key[2]):,}"
-        cells = [about, key[1], str(len(seeds)), *(f"{x.mean():.4f}" for x in (a, b, c))]
+        how = ", ".join(word for word in (key[1], key[4], key[5] and f"rate {key[5]}") if word)
+        cells = [about, how, str(len(seeds)), *(f"{x.mean():.4f}" for x in (a, b, c))]
         print(f"| {' | '.join([*cells, difference(b - a), difference(b - c)])} |")
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shlex
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from headstart.cli import main
 from headstart.errors import DataError, ExportError, OptionError, RunFolderError, StartError
 from headstart.objectives import find_loss
 from headstart.objectives.supervised import Wanted
+from headstart.training.batches.feed import Feed
 from headstart.types import Ragged
 
 
@@ -210,3 +212,35 @@ def test_micro_batches_learn_what_whole_batches_learn(run, tmp_path):
         weights.append(load_file(made.path / "model.safetensors"))
     for name, whole in weights[0].items():
         torch.testing.assert_close(weights[1][name], whole, rtol=1e-4, atol=1e-6)
+
+
+def test_texts_of_many_windows_are_learned_from_in_passes_that_hold_no_more(tmp_path, monkeypatch):
+    words, tags = tagged_sentences(60, 0)
+    rows = range(0, 60, 5)
+    long = [[list(chain(*each[i : i + 5])) for i in rows] for each in (words, tags)]
+    lists = [*words[:24], *long[0]], [*tags[:24], *long[1]]
+    said = {"start": "scratch/bert-tiny", "strategy": "full", "encoder_dropout": 0.0}
+    said |= {"optimizer": "sgd", "learning_rate": 0.05, "num_steps": 4, "batch_size": 8}
+    said |= {"max_length": 16, "precision": "fp32", "device": "cpu", "quiet": True}
+    sizes: list[list[int]] = []
+
+    def learned(name):
+        made = hs.finetune(lists, out=str(tmp_path / name), **said)
+        return load_file(made.path / "model.safetensors")
+
+    def watch(split):
+        def watched(self, places, size):
+            for some in split(self, places, size):
+                sizes[-1].append(int(self.lengths[some].sum()) if len(some) > 1 else 0)
+                yield some
+
+        sizes.append([])
+        monkeypatch.setattr(Feed, "_lots", watched)
+
+    watch(Feed._lots)
+    parts = learned("parts")
+    watch(lambda self, places, size: iter([places]))
+    whole = learned("whole")
+    assert max(sizes[0]) <= 8 * 16 < max(sizes[1])
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, rtol=1e-4, atol=1e-6)

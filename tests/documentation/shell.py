@@ -16,9 +16,10 @@ TRAINS = ("fit", "finetune", "pretrain", "rank")
 SERVED = {
     "docs/beside.md": "runs/reviews",
     "docs/pairs.md": "runs/nli",
-    "docs/deploy.md": "runs/photos runs/reviews",
+    "docs/deploy.md": "runs/photos",
     "docs/images-with-texts.md": "runs/pairs",
 }
+SEVERAL = "runs/photos runs/reviews"  # where a request says which model
 # What a command may end with besides 0, by words of it: docs/deploy.md says so.
 MAY_END = {"--int8": 7}
 # A benchmark's numbers: how many rounds of how much; any of them is cut to so much.
@@ -50,8 +51,8 @@ MORE = {
     "mnist_scratch.py": "--quick --seeds 0 --max-epochs 1",
     "prefix_cache.py": "--quick",
     "startup.py": "--cases help",
-    "steps.py": "--turns 1 --networks quick-cnn",
-    "passes.py": "--networks quick-cnn",
+    "steps.py": "--turns 1 --networks vit-tiny",
+    "passes.py": "--networks 'MiniLM 32 tokens'",
     "precision.py": "--seeds 2",
     "checkpoint_stall.py": "--megabytes 20 --saves 2",
     "small_val.py": "--sizes 20 --draws 2",
@@ -112,11 +113,18 @@ def cut(line: str, budget: str) -> str:
     return line if "--num-steps" in line else f"{line} --budget {budget}"
 
 
-def script(block: Block) -> str:
+def served_for(block: Block) -> str:
+    """Return which runs a block's requests are for."""
+    is_one = all("model=" not in line for line in block.run_here)
+    return SERVED.get(block.page, "") if is_one else SEVERAL
+
+
+def script(block: Block, port: int) -> str:
     """Return the whole script of a block; trainings whose folder it does not say have their own.
 
     Args:
         block: One that can be run here.
+        port: Of its server.
     """
     budget = BUDGETS.get(block.page, "15s")
     lines = [cut(line, budget) for line in block.run_here]
@@ -126,13 +134,13 @@ def script(block: Block) -> str:
     asks = [at for at, line in enumerate(lines) if "localhost:$PORT" in line or "--url" in line]
     begins = [at for at, line in enumerate(lines) if "headstart serve" in line]
     if asks and not any(at < asks[0] for at in begins):
-        lines.insert(0, f"headstart serve {SERVED[block.page]}")
+        lines.insert(0, f"headstart serve {served_for(block)}")
     for at, line in enumerate(lines):
         for words, code in MAY_END.items():
             if words in line:
                 lines[at] = f"{line} || [ $? = {code} ]"
     told = [f"echo {_quoted(f'$ {line}')} >&2\n{line}" for line in lines]
-    return "\n".join([PRELUDE, *told, "stop", ""])
+    return "\n".join([PRELUDE, *told, "stop", ""]).replace("$PORT", str(port))
 
 
 def _quoted(text: str) -> str:
@@ -142,7 +150,7 @@ def _quoted(text: str) -> str:
 def prepare(folder: Path, block: Block, environment: dict[str, str]) -> None:
     """Write data of the names that stand in a block, and make the runs that it does not make."""
     whole = "\n".join(block.run_here)
-    needed = f"{whole} {SERVED.get(block.page, '')}" if ":8080" in whole else whole
+    needed = f"{whole} {served_for(block)}" if ":8080" in whole else whole
     for run, made in RUNS.items():
         first = re.search(rf"(\S+) {run}(?=[\s/]|-onnx|$)", needed)
         if first is None or first[1] == "--out":
@@ -164,9 +172,9 @@ def _call(words: list[str], folder: Path, environment: dict[str, str]) -> None:
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stderr}"
 
 
-def environment_of(folder: Path, port: int) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
     """Return the variables of a block's commands: this build, and nothing of the network."""
-    own = {"PYTHONPATH": str(ROOT / "src"), "PORT": str(port), "HF_HUB_OFFLINE": "1"}
+    own = {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
     own |= {"OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(folder / "cache")}
     own |= {"HEADSTART_DATA": os.environ.get("HEADSTART_DATA", str(folder / "here" / "data"))}
     own |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

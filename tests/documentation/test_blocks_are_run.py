@@ -193,10 +193,10 @@ def test_every_block_runs(block: Block, tmp_path: Path) -> None:
     with socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    here, environment = lay_out(tmp_path), environment_of(tmp_path, port)
+    here, environment = lay_out(tmp_path), environment_of(tmp_path)
     prepare(here, block, environment)
     done = subprocess.run(
-        ["bash", "-c", script(block)],
+        ["bash", "-c", script(block, port)],
         cwd=here,
         env=environment,
         capture_output=True,

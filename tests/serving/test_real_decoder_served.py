@@ -16,7 +16,7 @@ from headstart.bundles.kinds import verify_any
 from headstart.starts import find_start
 
 START = "pip/smollm2-135m-instruct"
-ASKED = ["What comes after three, 2 times?", "The capital of France is"]
+ASKED = ["What comes after three, 2 times?", "Tell me a long story about a dog."]
 PLAIN = "text/plain"
 
 
@@ -39,7 +39,7 @@ def test_it_is_tuned_a_little_exported_served_and_streamed(tmp_path):
     with ServingProcess(folder) as server:
         path = "/v1/predict?model=answers"
         assert texts_of(server.post(path, ASKED)) == wanted
-        pieces = streams(server, "answers", ASKED[0])
+        pieces = streams(server, "answers", ASKED[1])  # the first may be one word
         assert len(pieces) > 1
         told = server.post(f"{path}&max_tokens=24", ASKED[1].encode(), PLAIN)
         assert texts_of(told)[0].startswith(wanted[1])

@@ -94,8 +94,11 @@ def test_a_run_of_it_is_a_start_but_not_for_other_tags(run, tmp_path, heard):
     assert again.metrics["test"]["figures"] == run.metrics["test"]["figures"]
     words = [["Ada", "is", "here", str(i)] for i in range(60)]
     tags = [["B-PER", "O", "O", "O"] for _ in range(60)]
-    with pytest.raises(StartError, match=r"by 5 tags, and these data have 3.* scratch/") as told:
+    with pytest.raises(StartError, match=r"by the tags 'O', 'B-LOC'.* scratch/") as told:
         hs.finetune((words, tags), start=str(run.path), out=str(tmp_path / "x"), quiet=True)
+    named = [["B-X" if i % 2 else "B-Z", "O", "O", "O"] for i in range(60)]  # as many, others
+    with pytest.raises(StartError, match="these data have 'O', 'B-X', 'I-X', 'B-Z', 'I-Z'"):
+        hs.finetune((words, named), start=str(run.path), out=str(tmp_path / "z"), quiet=True)
     hs.finetune((words, tags), start=START, out=str(tmp_path / "y"), quiet=True)
     heard(told.value)
 
@@ -112,7 +115,7 @@ def test_the_longest_entry_is_taken_and_single_words_have_their_usual_tag():
     sentences = [Sentence.of(row) for row in words]
     meaning = TagSet.of_entities(5)
     targets = Ragged.of([np.array(row) for row in tags])
-    known = learn_known_words(sentences, targets, meaning, num_tags=5, is_of_entities=True)
+    known = learn_known_words(sentences, targets, meaning, tags_of="OabcB", is_of_entities=True)
     said = known.tags([Sentence.of(["in", "New", "York", "City", "New", "York", "York"])])
     assert said[0].tolist() == [0, 1, 2, 2, 3, 4, 3]
     assert len(entities_of(said, meaning).row) == 3
@@ -121,11 +124,11 @@ def test_the_longest_entry_is_taken_and_single_words_have_their_usual_tag():
         [Sentence.of(row) for row in (["a", "b", "a"], ["a", "c", "d"])],
         Ragged.of([np.array([1, 0, 2]), np.array([1, 2, 2])]),
         TagSet.of_words(3),
-        num_tags=3,
+        tags_of=["a", "b", "c"],
         is_of_entities=False,
     )
     assert single.tags([Sentence.of(["a", "b", "never"])])[0].tolist() == [1, 0, 2]
-    assert KnownWords(single.entries, 3, is_of_entities=False, usual=2) == single
+    assert KnownWords(single.entries, "abc", is_of_entities=False, usual=2) == single
 
 
 def test_parts_of_speech_have_a_dictionary_too(tmp_path):
@@ -138,8 +141,9 @@ def test_parts_of_speech_have_a_dictionary_too(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": 9}, {"num_tags": 3}, {"usual": 5}, {"entries": [[["a"], 2]]},
-     {"entries": [[[], 0]]}, {"entries": [[["a"], 0], [["a"], 1]]}, None],
+    [{"format": 9}, {"tags": ["O"]}, {"tags": [1, 2, 3, 4, 5]}, {"usual": 5},
+     {"entries": [[["a"], 2]]}, {"entries": [[[], 0]]},
+     {"entries": [[["a"], 0], [["a"], 1]]}, None],
 )  # fmt: skip
 def test_damaged_entries_are_refused(run, tmp_path, change):
     copy = tmp_path / "run"

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 import headstart as hs
 from headstart import extras
+from headstart.bundles import open_bundle
 from headstart.errors import Interrupted, PackageMissing
 from headstart.events import listen
 from headstart.starts.four_bits import FourBitLinear, require_four_bits
@@ -161,7 +162,7 @@ def test_a_run_of_it_is_one_of_adapters_beside_rounded_floats(tmp_path):
     assert torch.equal(FourBitLinear(_linear(weights[name])).weight_of(), weights[name])
     again = hs.evaluate(str(run.path), quiet=True).metrics["test"]["figures"]
     assert again["accuracy"] == run.metrics["test"]["figures"]["accuracy"]
-    told = hs.predict(str(hs.export(run, to="onnx", out=str(tmp_path / "bundle"))), TEXTS[:4])
+    told = open_bundle(hs.export(run, to="onnx", out=str(tmp_path / "bundle"))).predict(TEXTS[:4])
     for one, other in zip(told, opened.predict(TEXTS[:4]), strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
 

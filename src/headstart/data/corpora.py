@@ -299,8 +299,8 @@ def _of_folder(name: str, root: Path, encoding: str | None) -> _Read:
             f"that end in {_ENDINGS}, or the parts of a table. Check the path, name the file, or "
             f"rename what is text."
         )
-    those = "file that does" if others.total() == 1 else "files that do"
-    told = f"Skipped {others.total():,} {those} not end in {_ENDINGS}."
+    which = "file that does" if others.total() == 1 else "files that do"
+    told = f"Skipped {others.total():,} {which} not end in {_ENDINGS}."
     findings = [Finding("unused", "note", (), told)] if others else []
     if len(found) == 1:
         return _Read(name, partial(read_lone_file, found[0], str(found[0]), encoding), findings)

@@ -95,6 +95,11 @@ class ImageTexts:
         return found
 
     @property
+    def window_length(self) -> int | None:
+        """None: captions are cut."""
+        return None
+
+    @property
     def batch_order(self) -> np.ndarray | None:
         """None: a step is to hold images of every kind, whatever their captions' lengths."""
         return None

@@ -90,6 +90,11 @@ class JoinedInputs:
         return self.main.batch_order
 
     @property
+    def window_length(self) -> int | None:
+        """None: beside columns each text is read at once."""
+        return None
+
+    @property
     def told(self) -> Rows | None:
         """None: the task says what is learned of a target."""
         return self.main.told

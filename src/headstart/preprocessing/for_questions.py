@@ -87,6 +87,11 @@ class QuestionTokens(Tokens):
         return found
 
     @property
+    def window_length(self) -> int:
+        """Tokens that are read at once."""
+        return self.max_length
+
+    @property
     def row_lengths(self) -> np.ndarray:
         """Tokens that are told of, and one for "no answer", in all windows of each question."""
         found: np.ndarray = (self._sizes + 1) * self.windows.lengths

@@ -52,6 +52,11 @@ class WordTokens(Tokens):
     sentences: Sequence[Sentence] = ()
 
     @property
+    def window_length(self) -> int:
+        """Tokens that are read at once."""
+        return self.max_length
+
+    @property
     def row_lengths(self) -> np.ndarray:
         """Words of each text, int64, shape (N,)."""
         return self.firsts.lengths

@@ -33,7 +33,7 @@ class KnownWords:
 
     Args:
         entries: Words in a row, to the number of their type; of single words to that of their tag.
-        num_tags: K.
+        tags_of: Names of the K tags.
         is_of_entities: Whether several words may be one entry, told by two tags a type.
         usual: The tag of what is not known.
 
@@ -44,9 +44,14 @@ class KnownWords:
     width = 1
 
     def __init__(
-        self, entries: Mapping[Words, int], num_tags: int, *, is_of_entities: bool, usual: int = 0
+        self,
+        entries: Mapping[Words, int],
+        tags_of: Sequence[str],
+        *,
+        is_of_entities: bool,
+        usual: int = 0,
     ) -> None:
-        self.entries, self.num_tags, self.usual = dict(entries), num_tags, usual
+        self.entries, self.tags_of, self.usual = dict(entries), tuple(tags_of), usual
         self.is_of_entities = is_of_entities
         self._longest = max(map(len, self.entries), default=0)
 
@@ -54,12 +59,12 @@ class KnownWords:
         return isinstance(other, KnownWords) and self.files() == other.files()
 
     def __hash__(self) -> int:
-        return hash((len(self.entries), self.num_tags))
+        return hash((len(self.entries), self.tags_of))
 
     @property
     def num_features(self) -> int:
         """As many as there are tags, K."""
-        return self.num_tags
+        return len(self.tags_of)
 
     def tags(self, sentences: Sequence[Sentence]) -> Ragged:
         """Return what it says of texts, int64, a row a text, a tag a word."""
@@ -97,8 +102,8 @@ class KnownWords:
     def files(self) -> dict[str, bytes]:
         """Return the file that rebuilds it, by name."""
         entries = [[list(words), number] for words, number in self.entries.items()]
-        about = {"num_tags": self.num_tags, "entities": self.is_of_entities, "usual": self.usual}
-        record = {"format": FORMAT, **about, "entries": entries}
+        about = {"entities": self.is_of_entities, "usual": self.usual}
+        record = {"format": FORMAT, "tags": self.tags_of, **about, "entries": entries}
         return {FILE_NAME: json.dumps(record, ensure_ascii=False).encode()}
 
 
@@ -107,7 +112,7 @@ def learn_known_words(
     targets: Ragged,
     meaning: TagSet,
     *,
-    num_tags: int,
+    tags_of: Sequence[str],
     is_of_entities: bool,
 ) -> KnownWords:
     """Return what train says of its entities, or of its words.
@@ -116,7 +121,7 @@ def learn_known_words(
         sentences: Texts with their words.
         targets: int64, their tags.
         meaning: What the tags mean.
-        num_tags: K.
+        tags_of: Names of the K tags.
         is_of_entities: Whether several words may be one entity.
     """
     counts: defaultdict[Words, Counter[int]] = defaultdict(Counter)
@@ -124,15 +129,15 @@ def learn_known_words(
         for sentence, row in zip(sentences, targets, strict=True):
             for word, tag in zip(sentence.words, row.tolist(), strict=True):
                 counts[(word,)][tag] += 1
-        usual = int(np.bincount(targets.whole, minlength=num_tags).argmax())
-        return KnownWords(_most_often(counts), num_tags, is_of_entities=False, usual=usual)
+        usual = int(np.bincount(targets.whole, minlength=len(tags_of)).argmax())
+        return KnownWords(_most_often(counts), tags_of, is_of_entities=False, usual=usual)
     found = entities_of(targets, meaning)
     words = [sentence.words for sentence in sentences]
     columns = (found.row, found.start, found.end, found.type)
     for row, start, end, kind in zip(*(c.tolist() for c in columns), strict=True):
         if end - start <= _LONGEST:
             counts[tuple(words[row][start:end])][kind] += 1
-    return KnownWords(_most_often(counts), num_tags, is_of_entities=True)
+    return KnownWords(_most_often(counts), tags_of, is_of_entities=True)
 
 
 def _most_often(counts: Mapping[Words, Counter[int]]) -> dict[Words, int]:
@@ -166,9 +171,11 @@ def read_known_words(folder: Path, num_tags: int, origin: str) -> KnownWords:
 
 
 def _parse(record: Any, num_tags: int) -> KnownWords:
-    is_of_entities, usual = record["entities"], record["usual"]
-    if record["format"] != FORMAT or record["num_tags"] != num_tags:
-        raise ValueError(f"format {record['format']!r}, {record['num_tags']!r} tags")
+    is_of_entities, usual, tags_of = record["entities"], record["usual"], record["tags"]
+    if record["format"] != FORMAT or len(tags_of) != num_tags:
+        raise ValueError(f"format {record['format']!r}, {len(tags_of)} tags")
+    if not isinstance(tags_of, list) or not all(isinstance(tag, str) for tag in tags_of):
+        raise ValueError("'tags' is no list of texts")
     if not isinstance(is_of_entities, bool) or not _is_below(usual, num_tags):
         raise ValueError(f"entities {is_of_entities!r}, usual {usual!r}")
     below = num_tags // 2 if is_of_entities else num_tags
@@ -181,7 +188,7 @@ def _parse(record: Any, num_tags: int) -> KnownWords:
         entries[tuple(words)] = number
     if len(entries) != len(record["entries"]):
         raise ValueError("an entry stands there twice")
-    return KnownWords(entries, num_tags, is_of_entities=is_of_entities, usual=usual)
+    return KnownWords(entries, tags_of, is_of_entities=is_of_entities, usual=usual)
 
 
 def _is_below(number: object, most: int) -> bool:

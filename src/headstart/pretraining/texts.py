@@ -99,7 +99,7 @@ def _is_bare(source: object, said: Mapping[str, Any]) -> bool:
     if path.name.lower().removesuffix(".gz").endswith(TEXT_SUFFIXES):
         return True
     # a table that fills the memory is not read for a label that nobody has named
-    is_large = path.is_file() and path.stat().st_size > LARGE_BYTES
+    is_large = os.path.isfile(path) and path.stat().st_size > LARGE_BYTES
     return is_large and not said.get("label") and not _names_a_label(path)
 
 

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headstart.events import emit
-from headstart.recipes.afterwards import tell_next
 from headstart.recipes.audited import with_audits
 from headstart.recipes.complete import complete
 from headstart.recipes.dry_run import refuse_resume, say_real_run
@@ -149,6 +148,7 @@ def _tuned(options: FinetuneOptions, company: Company, limit: CutOff) -> Run:
         limit: Cuts all of it off, unless there is a model.
     """
     from headstart.engines import passes_by
+    from headstart.recipes.afterwards import tell_next
     from headstart.tuning.budget import Budget
     from headstart.tuning.engine_rule import run_rule
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from headstart.events import emit
-from headstart.recipes.afterwards import tell_next
 from headstart.recipes.audited import with_audits
 from headstart.recipes.dry_run import refuse_resume, say_real_run
 from headstart.recipes.finetune import finetune_on_all, settle_auto
@@ -126,6 +125,7 @@ def _searched(options: FitOptions, company: Company, limit: CutOff) -> Run:
         limit: Cuts all of it off, unless there is a model.
     """
     from headstart.engines import passes_by
+    from headstart.recipes.afterwards import tell_next
     from headstart.tasks import find_task
     from headstart.tuning.budget import Budget
     from headstart.tuning.engine_rule import run_rule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +78,7 @@ def refuse_own_start(address: str, out: str | None) -> None:
     Raises:
         OptionError: If ``out`` is the start.
     """
-    if out is not None and Path(out).exists() and Path(out).resolve() == Path(address).resolve():
+    if out is not None and os.path.exists(out) and Path(out).resolve() == Path(address).resolve():
         raise OptionError(
             f"out '{out}' is the start itself; expected another folder, or the start would be "
             f"overwritten. Choose another --out."

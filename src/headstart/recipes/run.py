@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from functools import cached_property
@@ -35,8 +36,8 @@ class Run:
     def __init__(self, path: str | Path, module: nn.Module | None = None) -> None:
         self.path = Path(path)
         self._module = module
-        if not (self.path / "model.json").is_file():
-            if (self.path / "state").is_dir():
+        if not os.path.isfile(self.path / "model.json"):
+            if os.path.isdir(self.path / "state"):
                 raise RunFolderError(
                     f"{self.path} holds an unfinished run that has no model yet; expected a "
                     f"finished one. Wait for it, or go on with the same command and --out "
@@ -44,7 +45,7 @@ class Run:
                 )
             from headstart.bundles.records import BUNDLE
 
-            if (self.path / BUNDLE).is_file():
+            if os.path.isfile(self.path / BUNDLE):
                 raise RunFolderError(
                     f"{self.path} is a bundle, an export that a server answers with; expected the "
                     f"run that it was made from. Give that, or say headstart serve "

@@ -18,6 +18,7 @@ disagree. Nothing here asks whether the thing exists in timm, and nothing touche
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def parse_address(text: str) -> Address:
         'timm'
     """
     first, plus, second = text.partition("+")
-    if plus and first.strip() and second.strip() and not Path(text).expanduser().exists():
+    if plus and first.strip() and second.strip() and not os.path.exists(Path(text).expanduser()):
         return Address(text, "dual", text)
     prefix, _, rest = text.partition("/")
     if prefix == "timm" and ":" in rest:
@@ -103,9 +104,9 @@ def parse_address(text: str) -> Address:
     path = Path(text).expanduser()
     if not text.strip():
         return Address(text, "unknown")
-    if path.is_dir():
+    if os.path.isdir(path):
         return _folder(text, path)
-    if path.suffix == ".safetensors" or path.suffix in PICKLE_SUFFIXES or path.is_file():
+    if path.suffix == ".safetensors" or path.suffix in PICKLE_SUFFIXES or os.path.isfile(path):
         return Address(text, "file", path=_weights_file(path))
     return Address(text, "hub", text) if _is_hub_id(text) else Address(text, "unknown")
 

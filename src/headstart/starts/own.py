@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def own_starts(modality: str, like: str | None = None) -> list[Start]:
     """
     known = MODALITIES.keys() & {modality} or MODALITIES.keys()
     folders = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
-    if like is not None and Path(like).is_dir() and Path(like) not in folders:
+    if like is not None and os.path.isdir(like) and Path(like) not in folders:
         folders.append(Path(like))
     return [
         start

@@ -8,6 +8,7 @@ that is often wrong about places is unsure of places.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,20 +46,23 @@ def known_words_of(dataset: Dataset) -> KnownWords:
             "texts have classes."
         )
     assert isinstance(train.targets, Ragged)
-    return words_known(given, train.targets, task, len(dataset.schema.classes))
+    return words_known(given, train.targets, task, dataset.schema.classes)
 
 
-def words_known(sentences: list[Sentence], targets: Ragged, task: WordTask, num: int) -> KnownWords:
+def words_known(
+    sentences: Sequence[Sentence], targets: Ragged, task: WordTask, tags_of: Sequence[str]
+) -> KnownWords:
     """Return the dictionary of some texts.
 
     Args:
         sentences: Texts with their words.
         targets: int64, their tags.
         task: Says what the tags mean.
-        num: K, how many tags there are.
+        tags_of: Names of the tags.
     """
+    meaning, is_of_entities = task.meaning(len(tags_of)), task.is_of_entities
     return learn_known_words(
-        sentences, targets, task.meaning(num), num_tags=num, is_of_entities=task.is_of_entities
+        sentences, targets, meaning, tags_of=tags_of, is_of_entities=is_of_entities
     )
 
 

@@ -64,6 +64,11 @@ class Part:
         return None if order is None else order[self.places]
 
     @property
+    def window_length(self) -> int | None:
+        """How much of a sample is read at once."""
+        return self.whole.window_length
+
+    @property
     def told(self) -> Rows | None:
         """What a network learns to tell of the part, where the whole holds it."""
         told = self.whole.told

@@ -47,12 +47,14 @@ from headstart.types import Inputs
 
 _DECISION = "step_format"
 _WORTH_SECONDS = 10.0  # of steps that are expected; below it a choice gains nothing to speak of
-_MOST_SECONDS = 2.0  # without a budget
+_MOST_SECONDS = 2.0  # without a budget, or
+_MOST_SHARE = 0.1  # of all steps, where these take longer
 _ENOUGH_SECONDS = 20.0  # however long the budget
 _ROUNDS = 4  # of all formats in turn; the first warms up
 _FEWEST_ROUNDS = 3
 _FEW_SAMPLES = 8  # with fewer, what a pass costs whatever its samples hides what they cost
 _FEWEST_SAMPLES = 4
+_FEWEST_LONG, _LONG = 2, 100  # of samples of so many tokens, which cost enough by themselves
 _HOPELESS = 1.3  # times the best: not measured again
 _HOPELESS_AT_FIRST = 2.5
 _GAIN = 0.95  # of the time of today's format, or less: only then another one is taken
@@ -249,7 +251,8 @@ class _Trial:
         self._setup, self._train, self._opened = setup, train, opened
         self._each, self._size = conditions.seconds_per_sample, size
         self._limit = min(share_until("step format", conditions.deadline), _ENOUGH_SECONDS)
-        if conditions.deadline is None:
+        self._is_unlimited = conditions.deadline is None
+        if self._is_unlimited:
             self._limit = _MOST_SECONDS
 
     @property
@@ -282,7 +285,12 @@ class _Trial:
         end = time.monotonic() + self._limit
         found: dict[StepFormat, float] = {}
         with _learning(self._setup):
-            chosen, num = self._affordable(formats, self._sample_seconds(formats[0]), end)
+            each = self._sample_seconds(formats[0])
+            if self._is_unlimited:  # on a busy machine two seconds compare nothing
+                num_steps, _ = self._setup.recipe.length(len(self._train))
+                steps = each * self._setup.recipe.batch_size * num_steps
+                end += max(0.0, min(_MOST_SHARE * steps, _ENOUGH_SECONDS) - self._limit)
+            chosen, num = self._affordable(formats, each, end)
             if not chosen:
                 return {}, False
             batch, alive, longest = self._batch(num), list(chosen), 0.0
@@ -313,7 +321,9 @@ class _Trial:
     ) -> tuple[Sequence[StepFormat], int]:
         """Return the formats that can be compared until the end, and the samples of each pass."""
         seconds = end - time.monotonic()
-        for least in (_FEW_SAMPLES, _FEWEST_SAMPLES):
+        lengths = self._train.lengths
+        is_long = lengths is not None and float(np.median(lengths)) >= _LONG
+        for least in (_FEW_SAMPLES, _FEWEST_SAMPLES, *([_FEWEST_LONG] if is_long else [])):
             most = len(formats) if least == _FEW_SAMPLES else 2
             for count in range(most, 1, -1):
                 num = int(seconds / (_FEWEST_ROUNDS * count * each))

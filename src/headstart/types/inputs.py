@@ -77,6 +77,11 @@ class Inputs(Protocol):
         ...
 
     @property
+    def window_length(self) -> int | None:
+        """How much of a sample is read at once, where longer ones are read in windows, or None."""
+        ...
+
+    @property
     def told(self) -> Rows | None:
         """N rows of what a network learns to tell, or None where the task says it."""
         ...
@@ -129,6 +134,11 @@ class PlainInputs:
     def batch_order(self) -> np.ndarray | None:
         """How long they are."""
         return self.lengths
+
+    @property
+    def window_length(self) -> int | None:
+        """None: each sample is read at once."""
+        return None
 
     @property
     def told(self) -> Rows | None:

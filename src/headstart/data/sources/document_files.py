@@ -167,7 +167,7 @@ def lone_text_column(source: object, options: ReadOptions) -> str | None:
     table: Table | None = source_table(source)
     if table is None and isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
-        if path.is_file() and path.name.lower().endswith(TABLE_SUFFIXES):
+        if os.path.isfile(path) and path.name.lower().endswith(TABLE_SUFFIXES):
             table = _head(path, os.fspath(source), options)
     return None if table is None else lone_texts(table, options)
 

@@ -137,7 +137,7 @@ def is_named(name: str) -> bool:
 def _given_folder(name: str) -> Path | None:
     """Return the folder of a name, one below the root, never a path that leads out of it."""
     root, is_plain = _given_root(), Path(name).name == name and name not in ("", ".", "..")
-    return root / name if root is not None and is_plain and (root / name).is_dir() else None
+    return root / name if root is not None and is_plain and os.path.isdir(root / name) else None
 
 
 def _given_root() -> Path | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from headstart.errors import StartError
+from headstart.errors import StartError, quoted
 from headstart.preprocessing import KnownWordPreprocess, WordFeaturePreprocess
 from headstart.preprocessing.word_features import learn_features
 from headstart.preprocessing.word_places import cut_of
@@ -72,10 +72,11 @@ def build_tagger_encoder(start: Start, request: BuildRequest, former: FormerRun 
     assert isinstance(learned, WordFeaturePreprocess)
     preprocess = replace(learned, column=request.column)
     builder = DICTIONARY if isinstance(learned, KnownWordPreprocess) else TAGGER
-    if isinstance(learned, KnownWordPreprocess) and learned.num_features != request.num_outputs:
+    tags_of = getattr(learned.table, "tags_of", None)
+    if tags_of is not None and tags_of != tuple(request.class_names):
         raise StartError(
-            f"'{start.address}' knows words by {learned.num_features} tags, and these data have "
-            f"{request.num_outputs}. Expected the same tags. Begin with scratch/dictionary."
+            f"'{start.address}' knows words by the tags {quoted(tags_of, 9)}, and these data have "
+            f"{quoted(request.class_names, 9)}. Expected the same. Begin with scratch/dictionary."
         )
     options = {"num_features": preprocess.num_features, "num_outputs": request.num_outputs}
     return Encoder(

@@ -202,18 +202,36 @@ class Feed(ABC):
         first = step * _COUNTERS + share.rank * (_COUNTERS // share.num)
         weights = self.weights(step, places)
         total = len(places) if weights is None else float(weights.sum())
-        pieces = []
-        for number, start in enumerate(range(0, len(own), size)):
-            some = own[start : start + size]
-            counted = self.weights(step, some)
-            part = (len(some) if counted is None else float(counted.sum())) / (total or 1.0)
-            pieces.append(Piece(some, self._ids[some], epoch, first + number, part, step))
+        pieces: list[Piece] = []
+        for start in range(0, len(own), size):
+            for some in self._lots(own[start : start + size], size):
+                counted = self.weights(step, some)
+                part = (len(some) if counted is None else float(counted.sum())) / (total or 1.0)
+                pieces.append(Piece(some, self._ids[some], epoch, first + len(pieces), part, step))
         for _ in range(share.missing(places, size)):
             # the others meet this process within each of their passes: one more, of no weight
             some = own[-size:]
             pieces.append(Piece(some, self._ids[some], epoch, first, 0.0, step))
         is_last = [False] * (len(pieces) - 1) + [True]
         return [partial(self._batch, *each) for each in zip(pieces, is_last, strict=True)]
+
+    def _lots(self, places: np.ndarray, size: int) -> Iterator[np.ndarray]:
+        """Yield the samples of a micro-batch; of several windows each no more than fit one pass.
+
+        What is read in windows may be many times as much as samples of one window, which is what a
+        micro-batch has room for. Their weights make the loss of a step the same.
+        """
+        window = self._inputs.window_length
+        if window is None or self._share.is_level or self._inputs.lengths is None:
+            yield places
+            return
+        ends = np.cumsum(self._inputs.lengths[places])
+        begin, before = 0, 0
+        while begin < len(places):
+            most = int(np.searchsorted(ends, before + size * window, side="right"))
+            end = max(begin + 1, most)
+            yield places[begin:end]
+            begin, before = end, int(ends[end - 1])
 
     def _batch(self, piece: Piece, is_last: bool) -> Batch:
         made = self._made(piece)

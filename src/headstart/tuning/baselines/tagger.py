@@ -83,8 +83,8 @@ def _run_dictionary(items: Items, setup: TrainingSetup, budget: Budget) -> Rival
         return None
     train, test, task = _known(items)
     assert isinstance(train.targets, Ragged)
-    num = setup.model.num_outputs
-    known = words_known(list(train.sentences), train.targets, task, num)
+    tags_of = setup.model.schema.classes
+    known = words_known(train.sentences, train.targets, task, tags_of)
     return Rival(DICTIONARY, known.tags(test.sentences))
 
 
