@@ -29,7 +29,7 @@ HOW_TO = {
 }  # test_documentation.py runs them
 FOUND = [block for block in all_blocks() if block.page not in HOW_TO]
 HERE = [block for block in FOUND if block.run_here]
-PROGRAMS = {"headstart", "python", "curl", "openssl", "torchrun"}
+PROGRAMS = {"headstart", "python", "curl", "openssl", "torchrun", "["}
 # Verbs that read what is there, in less than two seconds; and the runs that these tests share.
 READ = {"evaluate", "compare", "runs", "predict", "report", "watch", "cache", "starts", "verify"}
 SHARED = ("runs/photos", "runs/other", "runs/houses", "runs/reviews")
@@ -37,7 +37,7 @@ SHARED = ("runs/photos", "runs/other", "runs/houses", "runs/reviews")
 
 def programs(line: str) -> set[str]:
     """Return what a line calls."""
-    found = (part.strip() for part in re.split(r"&&|\|", re.sub(r"'[^']*'|\"[^\"]*\"", "''", line)))
+    found = (part.strip() for part in re.split(r"&&|\|\|?", re.sub(r"'[^']*'|\"[^\"]*\"", "''", line)))
     return {re.sub(r"^(?:[A-Z_]+=\S+ |taskset -c \d+ )*", "", part).split(" ")[0] for part in found}
 
 
