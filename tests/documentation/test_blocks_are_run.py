@@ -37,7 +37,8 @@ SHARED = ("runs/photos", "runs/other", "runs/houses", "runs/reviews")
 
 def programs(line: str) -> set[str]:
     """Return what a line calls."""
-    found = (part.strip() for part in re.split(r"&&|\|\|?", re.sub(r"'[^']*'|\"[^\"]*\"", "''", line)))
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "''", line)
+    found = (part.strip() for part in re.split(r"&&|\|\|?", bare))
     return {re.sub(r"^(?:[A-Z_]+=\S+ |taskset -c \d+ )*", "", part).split(" ")[0] for part in found}
 
 
