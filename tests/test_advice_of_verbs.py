@@ -341,7 +341,7 @@ CASES = {
     ),
     "words among numbers": Case(
         lambda p: hs.predict(p.run, [p.rows(x="much")]),
-        "Correct it, or name the column with --categorical when training",
+        "Correct them, or name the column with --categorical when training",
         lambda p: hs.predict(p.run, [p.rows()]),
         DataError,
     ),

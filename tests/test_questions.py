@@ -48,7 +48,8 @@ def test_answers_are_found_and_held_against_controls(run):
         "fine-tuned",
     }
     assert max(one["value"] for name, one in ladder.items() if name != "fine-tuned") < 0.6
-    assert "Farthest from the answer" in (run.path / "report.html").read_text()
+    mistakes = json.loads((run.path / "mistakes.json").read_text())["items"]
+    assert ("Farthest from the answer" in (run.path / "report.html").read_text()) == bool(mistakes)
 
 
 def test_answers_stand_at_their_places_in_the_users_own_context(run):

@@ -204,9 +204,10 @@ def test_a_run_reads_new_dates_by_the_format_of_its_training_data(tmp_path, caps
     pd.DataFrame({"sold": ["06/13/2015", "13/06/2015"], "rooms": 2}).to_csv(new, index=False)
     capsys.readouterr()
     assert main(["predict", str(folder), str(new)]) == 3
-    assert (
-        "Column 'sold' holds '13/06/2015' in row 2; expected a date such as 03/31/2024, or an empty"
-    ) in " ".join(capsys.readouterr().err.split())
+    said = (
+        "row 2: column 'sold' holds '13/06/2015'; expected a date such as 03/31/2024, or an empty"
+    )
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_evaluate_reads_the_rows_that_predict_reads(tmp_path):

@@ -16,6 +16,7 @@ from headstart.errors import DataError, StartError
 from headstart.preprocessing import (
     KINDS,
     ImagePreprocess,
+    KnownWordPreprocess,
     PairPreprocess,
     PairTermPreprocess,
     Preprocess,
@@ -31,6 +32,7 @@ from headstart.preprocessing import (
     rows_of,
 )
 from headstart.preprocessing.base import AT_ONCE
+from headstart.preprocessing.known_words import KnownWords
 from headstart.preprocessing.terms import fit_vectorizer
 from headstart.preprocessing.word_features import learn_features
 from headstart.types import Dataset, ImageSpec, Sentence
@@ -81,6 +83,10 @@ def make(kind: str) -> tuple[Preprocess, Dataset]:
             return PairPreprocess(tokenizer, "text1", "text2", has_types=True), pairs()
         made = TokenPreprocess if kind == "tokens" else WordPreprocess
         return made(tokenizer, "review"), texts()
+    if kind == "known_words":
+        entries = {("good",): 1, ("bad",): 2}
+        known = KnownWords(entries, ["a", "b", "c"], is_of_entities=False)
+        return KnownWordPreprocess(known, "review"), texts()
     if kind == "word_features":
         table = learn_features([Sentence.of(text.split()) for text in TEXTS], "x")
         return WordFeaturePreprocess(table, "review"), texts()

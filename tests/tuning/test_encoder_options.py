@@ -100,7 +100,7 @@ def test_a_length_that_the_encoder_cannot_take_is_refused_with_the_one_it_can(da
 @pytest.mark.parametrize(
     ("start", "options", "told"),
     [
-        ("scratch/bert-tiny", {"lora_rank": 4}, "lora_rank is for strategy 'lora', not 'full'"),
+        ("scratch/bert-tiny", {"lora_rank": 4}, "is for strategy 'lora', 'qlora', not 'full'"),
         ("scratch/bert-tiny", {"lora_alpha": 4, "strategy": "lp-ft"}, "lora_alpha is for strategy"),
         ("scratch/tfidf", {"max_length": 9}, "'scratch/tfidf' is of family 'linear'"),
         ("scratch/bert-tiny", {"encoder_dropout": 1.0}, "encoder_dropout is 1, expected between 0"),

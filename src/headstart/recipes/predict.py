@@ -236,7 +236,12 @@ def _predict_usable(run: Run, samples: Any, names: list[str]) -> list[Prediction
         facts = run.schema.facts
         sentence = f"{len(bad):,} of {len(names):,} {facts.nouns} left out: {first_few(bad)}."
         if not found:
-            raise DataError(f"No {facts.noun} can be used. {sentence} Give whole {facts.nouns}.")
+            remedy = (
+                "Correct them, or name the column with --categorical when training."
+                if run.schema.modality == "table"
+                else f"Give whole {facts.nouns}."
+            )
+            raise DataError(f"No {facts.noun} can be used. {sentence} {remedy}")
         tell_findings([Finding("unreadable", "warning", [b.name for b in bad], sentence)])
     waiting: dict[str, deque[BadSample]] = {}
     for one in bad:
