@@ -108,6 +108,8 @@ def cut(line: str, budget: str) -> str:
     if verb is None or verb[1] not in TRAINS:
         return line
     longer = f"{2 * int(budget[:-1])}s" if "--resume" in line else budget
+    if re.search(r"--(?:folds|seeds) \d", line):
+        longer = "90s"  # several runs share it
     if "--budget" in line:
         return re.sub(r"--budget \d+[smh]", f"--budget {longer}", line)
     return line if "--num-steps" in line else f"{line} --budget {budget}"
