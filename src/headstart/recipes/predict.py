@@ -238,7 +238,7 @@ def _predict_usable(run: Run, samples: Any, names: list[str]) -> list[Prediction
         if not found:
             remedy = (
                 "Correct them, or name the column with --categorical when training."
-                if run.schema.modality == "table"
+                if facts.is_plain_column
                 else f"Give whole {facts.nouns}."
             )
             raise DataError(f"No {facts.noun} can be used. {sentence} {remedy}")
