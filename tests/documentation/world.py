@@ -155,7 +155,7 @@ def labelled_pairs(path: Path) -> None:
 
 def similar(path: Path) -> None:
     """Write pairs of texts and how much the two say the same."""
-    pairs(path, ("one", "other", "score"))
+    pairs(path, ("sentence1", "sentence2", "score"))
     made = pd.read_csv(path).drop(columns="source")
     made["score"] = np.where(made["score"] == "yes", 4.0, 1.0) + np.arange(len(made)) % 3 / 4
     made.to_csv(path, index=False)
