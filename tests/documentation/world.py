@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -306,9 +307,7 @@ def write_named(folder: Path, page: str, texts: Iterable[str]) -> None:
 
 
 def _is_named(name: str, text: str) -> bool:
-    return any(
-        name in (word, word.strip("@'\"")) or word.endswith(f"@{name}") for word in text.split()
-    )
+    return re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w./-])", text) is not None
 
 
 def copy_into(source: Path, folder: Path) -> None:
