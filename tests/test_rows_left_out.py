@@ -48,15 +48,22 @@ def test_rows_with_a_cell_that_is_none_of_its_column_are_named(run, tmp_path, su
     assert found.exit_code == 3
 
 
-def test_one_row_alone_and_rows_in_memory_are_refused_and_none_that_is_left_is(run, tmp_path):
+def test_one_row_alone_and_rows_in_memory_are_refused_and_none_that_is_left_is(
+    run, tmp_path, heard
+):
     frame = table().drop(columns="label").head(3).astype(object)
     frame.loc[:, "x"] = "many"
     frame.to_csv(tmp_path / "new.csv", index=False)
     with pytest.raises(DataError, match=r"No row can be used. 3 of 3 rows left out: .* row 1: col"):
         hs.predict(str(run.path), [str(tmp_path / "new.csv")])
     frame.head(1).to_csv(tmp_path / "one.csv", index=False)
-    with pytest.raises(DataError, match=r"Column 'x' holds 'many' in row 1; expected a number"):
+    with pytest.raises(
+        DataError, match=r"Column 'x' holds 'many' in row 1; exp.* Correct it"
+    ) as one:
         hs.predict(str(run.path), [str(tmp_path / "one.csv")])
+    frame.head(1).assign(x=1.5).to_csv(tmp_path / "one.csv", index=False)
+    assert hs.predict(str(run.path), [str(tmp_path / "one.csv")]).exit_code == 0
+    heard(one.value)
     with pytest.raises(DataError, match=r"Column 'x' holds 'many' in row 1"):
         run.predict(frame)
     found, bad = run.predict_usable(frame)

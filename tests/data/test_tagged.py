@@ -320,6 +320,17 @@ def test_one_file_of_a_folder_that_is_none_is_told_its_line(tmp_path, heard):
     heard(caught.value)
 
 
+def test_few_words_without_a_blank_line_are_told_where_to_put_one(tmp_path, heard):
+    words, tags = [["Ada", "came"], ["Bob", "left"]] * 10, [["NN", "VB"]] * 20
+    path = tmp_path / "a.conll"
+    path.write_text(_lines(words[:2], tags[:2]).strip().replace("\n\n", "\n"))
+    with pytest.raises(DataError, match="no blank line among its first 4 words") as caught:
+        load(str(path))
+    path.write_text(_lines(words, tags))
+    assert load(str(path)).schema.task == "tagging"
+    heard(caught.value)
+
+
 def test_a_column_that_lines_have_not_is_refused(tmp_path, heard):
     words, tags = _many()
     (tmp_path / "a.conll").write_text(_lines(words, tags))

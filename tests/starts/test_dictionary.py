@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_runs import tagged_sentences, written_tags
 
@@ -43,6 +44,17 @@ def test_it_says_what_the_baseline_of_that_name_says(run, tmp_path):
     (told,) = run.predict(["w1 Ada lives  in New York 5, and York"])
     assert {(s.label, s.text) for s in told.spans} == {("PER", "Ada"), ("LOC", "New York")}
     assert all(0.5 < span.probability < 1 for span in told.spans)
+
+
+def test_whole_texts_with_classes_are_none_for_it(tmp_path, heard):
+    frame = pd.DataFrame({"text": [f"{'good' if i % 2 else 'bad'} w{i}" for i in range(80)]})
+    frame["label"] = np.arange(80) % 2
+    said = {"device": "cpu", "quiet": True, "overwrite": True, "out": str(tmp_path / "run")}
+    data = hs.load(frame)
+    with pytest.raises(StartError, match=r"something else is told.* scratch/tfidf") as told:
+        hs.finetune(data, start=START, **said)
+    assert hs.finetune(data, start="scratch/tfidf", **said).metrics["test"]
+    heard(told.value)
 
 
 @pytest.mark.slow
