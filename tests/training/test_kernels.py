@@ -90,10 +90,8 @@ def test_weights_that_meet_no_pixel_learn_nothing_of_what_lies_in_memory(
     sides, kernel, stride, padding, is_idle, monkeypatch
 ):
     replaced = []
-    compute = kernels._wide_convolution
-    monkeypatch.setattr(
-        kernels, "_wide_convolution", lambda *a, **k: replaced.append(1) or compute(*a, **k)
-    )
+    compute = kernels._in_fp32
+    monkeypatch.setattr(kernels, "_in_fp32", lambda *a, **k: replaced.append(1) or compute(*a, **k))
     layer = nn.Conv2d(32, 48, kernel, stride, padding)
     images = torch.randn(8, 32, *sides, requires_grad=True)
     expected = gradients(layer, images)

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import StartError
 from headstart.evaluation import TagSet, entities_of
+from headstart.preprocessing.learned_file import read_learned
 from headstart.types import Sentence
 from headstart.types.ragged import Ragged
 
@@ -155,19 +155,8 @@ def read_known_words(folder: Path, num_tags: int, origin: str) -> KnownWords:
     Raises:
         StartError: If the file is missing or damaged.
     """
-    path = folder / FILE_NAME
-    try:
-        return _parse(json.loads(path.read_bytes()), num_tags)
-    except FileNotFoundError as error:
-        raise StartError(
-            f"'{folder}' holds no {FILE_NAME}. Expected what '{origin}' knows beside its weights. "
-            "Restore the file, or train again."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartError(
-            f"'{path}' is damaged ({type(error).__name__}: {error}). Expected what headstart "
-            "wrote. Restore the file, or train again."
-        ) from error
+    expected = f"what '{origin}' knows beside its weights"
+    return read_learned(folder / FILE_NAME, lambda record: _parse(record, num_tags), expected)
 
 
 def _parse(record: Any, num_tags: int) -> KnownWords:

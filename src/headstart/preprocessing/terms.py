@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import StartError
+from headstart.preprocessing.learned_file import read_learned
 from headstart.preprocessing.ngrams import count_ngrams, ngram_counts
 from headstart.preprocessing.pieces import PieceTable, count_pieces
 from headstart.preprocessing.words import TermTable, count_terms, words_of
@@ -229,19 +230,8 @@ def read_vectorizer(folder: Path, num_terms: int, origin: str) -> TermVectorizer
     Raises:
         StartError: If the file is missing or damaged.
     """
-    path = folder / FILE_NAME
-    try:
-        return _parse(json.loads(path.read_bytes()), num_terms)
-    except FileNotFoundError as error:
-        raise StartError(
-            f"'{folder}' holds no {FILE_NAME}. Expected the terms of '{origin}' beside its "
-            f"weights. Restore the file, or train again."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartError(
-            f"'{path}' is damaged ({type(error).__name__}: {error}). Expected what headstart "
-            f"wrote. Restore the file, or train again."
-        ) from error
+    expected = f"the terms of '{origin}' beside its weights"
+    return read_learned(folder / FILE_NAME, lambda record: _parse(record, num_terms), expected)
 
 
 def writes_without_blanks(texts: Sequence[str]) -> bool:

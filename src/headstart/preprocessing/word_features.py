@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import StartError
+from headstart.preprocessing.learned_file import read_learned
 from headstart.types import Sentence
 
 FILE_NAME = "word_features.json"
@@ -221,19 +222,8 @@ def read_features(folder: Path, num_features: int, origin: str) -> FeatureTable:
     Raises:
         StartError: If the file is missing or damaged.
     """
-    path = folder / FILE_NAME
-    try:
-        return _parse(json.loads(path.read_bytes()), num_features)
-    except FileNotFoundError as error:
-        raise StartError(
-            f"'{folder}' holds no {FILE_NAME}. Expected the features of '{origin}' beside its "
-            "weights. Restore the file, or train again."
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartError(
-            f"'{path}' is damaged ({type(error).__name__}: {error}). Expected what headstart "
-            "wrote. Restore the file, or train again."
-        ) from error
+    expected = f"the features of '{origin}' beside its weights"
+    return read_learned(folder / FILE_NAME, lambda record: _parse(record, num_features), expected)
 
 
 def _parse(record: Any, num_features: int) -> FeatureTable:

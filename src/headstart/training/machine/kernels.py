@@ -65,9 +65,9 @@ class OwnKernels(TorchFunctionMode):
             if func is torch.conv2d and _is_narrow_depthwise(*args, **kwargs):
                 return _depthwise(*args, **kwargs)
             if func is torch.conv2d and _has_idle_weights(*args, **kwargs):
-                return _wide_convolution(*args, **kwargs)
+                return _in_fp32(func, *args, **kwargs)
             if func is F.scaled_dot_product_attention and _is_narrow_attention(*args, **kwargs):
-                return _wide_attention(*args, **kwargs)
+                return _in_fp32(func, *args, **kwargs)
             if func is F.scaled_dot_product_attention and _is_dropped_attention(*args, **kwargs):
                 return _dropped_attention(*args, **kwargs)
         return func(*args, **kwargs)
@@ -84,11 +84,10 @@ def _is_narrow_attention(query: Tensor, *args: Any, dropout_p: float = 0.0, **kw
     return dropout == 0.0 and (_cast_type() or query.dtype) == torch.bfloat16
 
 
-def _wide_attention(*args: Any, **kwargs: Any) -> Tensor:
-    """Return attention computed in fp32, in bf16."""
+def _in_fp32(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    """Return what an operation computes in fp32, in bf16."""
     with torch.autocast("cpu", enabled=False):
-        wide = [_wide(value) for value in args]
-        found = F.scaled_dot_product_attention(*wide, **{n: _wide(v) for n, v in kwargs.items()})
+        found = func(*map(_wide, args), **{n: _wide(v) for n, v in kwargs.items()})
     return found.to(torch.bfloat16)
 
 
@@ -173,15 +172,6 @@ def _is_idle(side: int, kernel: int, stride: int, padding: int, dilation: int) -
     return not all(
         any(0 <= stand + dilation * place < side for stand in stands) for place in range(kernel)
     )
-
-
-def _wide_convolution(*args: Any, **kwargs: Any) -> Tensor:
-    """Return a convolution computed in fp32, in bf16."""
-    with torch.autocast("cpu", enabled=False):
-        found = torch.conv2d(
-            *[_wide(value) for value in args], **{n: _wide(v) for n, v in kwargs.items()}
-        )
-    return found.to(torch.bfloat16)
 
 
 def _is_narrow_depthwise(
